@@ -1,0 +1,31 @@
+"""Fixtures shared by all tests."""
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+
+@pytest.fixture
+def rng():
+    return np.random.default_rng(0)
+
+
+@pytest.fixture(scope="session")
+def real_data() -> Path:
+    """Folder with the real VOC sample, annotations, detections and weights."""
+    folder = os.environ.get("RCNN_REAL_DATA")
+    if not folder:
+        pytest.skip("RCNN_REAL_DATA is not set: it names the folder with the real VOC sample")
+    path = Path(folder)
+    if not path.is_dir():
+        pytest.skip(f"RCNN_REAL_DATA={folder} is not a folder")
+    return path
+
+
+@pytest.fixture(autouse=True)
+def own_cache(tmp_path_factory, monkeypatch):
+    """No test reads or writes the user's cache: all of them share one fresh folder."""
+    cache = tmp_path_factory.getbasetemp() / "rcnn-cache"
+    monkeypatch.setenv("RCNN_CACHE", str(cache))
