@@ -23,7 +23,9 @@ from rcnn_helpers.storage import atomic_write
 NOTEBOOKS = Path(__file__).resolve().parents[2] / "notebooks"
 LARGEST_NOTEBOOK = 1_500_000  # bytes
 WIDGET_MIME = "application/vnd.jupyter.widget-view+json"
-WIDGET_PLACEHOLDER = "An interactive view: run this cell in JupyterLab to use it. The next figure is its static twin."
+WIDGET_PLACEHOLDER = (
+    "An interactive view: run this cell in JupyterLab to use it. The next figure is its static twin."
+)
 
 
 def sources(folder: Path = NOTEBOOKS) -> list[Path]:
@@ -91,7 +93,8 @@ def stale(source: Path, folder: Path = NOTEBOOKS) -> str | None:
     if not path.exists():
         return f"{path.name} is missing; run: make notebooks"
     if path.stat().st_size > LARGEST_NOTEBOOK:
-        return f"{path.name} has {path.stat().st_size:,} bytes, more than {LARGEST_NOTEBOOK:,}; use smaller figures"
+        size = f"{path.stat().st_size:,} bytes, more than {LARGEST_NOTEBOOK:,}"
+        return f"{path.name} has {size}; use smaller figures"
     committed, fresh = nbformat.read(path, as_version=4), build(source)
     if [(c.cell_type, c.source) for c in committed.cells] != [(c.cell_type, c.source) for c in fresh.cells]:
         return f"{path.name} was generated from an older {source.name}; run: make notebooks"
@@ -147,7 +150,9 @@ def run_all(*, write: bool, only: list[str] | None = None, folder: Path = NOTEBO
 
 def main(arguments: list[str] | None = None) -> None:
     """Entry point of ``python -m rcnn_helpers.course.notebooks``."""
-    parser = argparse.ArgumentParser(prog="python -m rcnn_helpers.course.notebooks", description=__doc__.split("\n")[0])
+    parser = argparse.ArgumentParser(
+        prog="python -m rcnn_helpers.course.notebooks", description=__doc__.split("\n")[0]
+    )
     what = parser.add_mutually_exclusive_group(required=True)
     what.add_argument("--write", action="store_true", help="generate, execute and save the notebooks")
     what.add_argument("--check", action="store_true", help="fail on a stale notebook or a failing cell")

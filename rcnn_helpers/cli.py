@@ -1,0 +1,456 @@
+"""The ``rcnn`` command: thin over the package, one subcommand a task.
+
+Exit status: 0 on success, 1 for bad input or missing files (with a message that says what to do, never a
+traceback), 2 for wrong usage, 130 after Ctrl-C.
+"""
+
+import argparse
+import sys
+import time
+from pathlib import Path
+
+from rcnn_helpers import settings
+from rcnn_helpers.errors import DatasetError, RCNNError
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the command line and return its exit status."""
+    parser = _parser()
+    options = parser.parse_args(arguments)
+    try:
+        return options.run(options) or 0
+    except RCNNError as error:
+        print(f"rcnn {options.command}: {error}", file=sys.stderr)
+        return 1
+    except OSError as error:
+        print(f"rcnn {options.command}: {error.strerror or error}: {error.filename or ''}", file=sys.stderr)
+        return 1
+    except BrokenPipeError:
+        return 1
+    except KeyboardInterrupt:
+        print(
+            f"\nrcnn {options.command}: interrupted; what was computed is kept, "
+            "and the same command goes on from there",
+            file=sys.stderr,
+        )
+        return 130
+
+
+# -- commands ----------------------------------------------------------------------------------------------
+
+
+def proposals(options) -> None:
+    """Propose regions and measure how many objects they cover."""
+    if options.image:
+        _picture_of_proposals(options)
+        return
+    from rcnn_helpers.proposals import propose
+    from rcnn_helpers.proposals.recall import recall_at
+
+    dataset = _some_images(_open_dataset(options), options.max_images)
+    boxes, seconds = {}, 0.0
+    if dataset.ids:
+        propose(
+            dataset.image(dataset.ids[0]), mode=options.mode, max_boxes=options.proposals
+        )  # compile first
+    for image_id in _progress(dataset.ids, "proposals"):
+        image = dataset.image(image_id)
+        started = time.perf_counter()
+        boxes[image_id] = propose(image, mode=options.mode, max_boxes=options.proposals, seed=options.seed)
+        seconds += time.perf_counter() - started
+    result = {
+        "recall": {str(t): recall_at(boxes, dataset, iou_threshold=t) for t in (0.5, 0.7)},
+        "boxes_per_image": sum(map(len, boxes.values())) / len(boxes),
+        "seconds_per_image": seconds / len(boxes),
+        "images": len(boxes),
+        "mode": options.mode,
+    }
+    print(
+        f"{result['images']} images of {dataset.root}, split {dataset.split}; "
+        f"selective search, {options.mode} mode"
+    )
+    print(f"  boxes an image      {result['boxes_per_image']:8.0f}")
+    print(f"  recall at 0.5 IoU   {100 * result['recall']['0.5']:8.1f} %")
+    print(f"  recall at 0.7 IoU   {100 * result['recall']['0.7']:8.1f} %")
+    print(f"  seconds an image    {result['seconds_per_image']:8.3f}")
+    _write_json(options.json, result)
+
+
+def _picture_of_proposals(options) -> None:
+    from rcnn_helpers.images import read_image, write_image
+    from rcnn_helpers.plots import draw_boxes
+    from rcnn_helpers.proposals import propose
+
+    image = read_image(options.image)
+    boxes = propose(image, mode=options.mode, max_boxes=options.proposals, seed=options.seed)
+    out = Path(options.out or f"{Path(options.image).stem}_proposals.jpg")
+    write_image(out, draw_boxes(image, boxes[: options.draw]))
+    print(f"{len(boxes)} proposals, the first {min(options.draw, len(boxes))} drawn in {out}")
+    _write_json(options.json, {"boxes": boxes.tolist()})
+
+
+def train(options) -> None:
+    """Train the SVMs of a detector and save it."""
+    from rcnn_helpers.detector import RCNN
+
+    out = Path(options.out)
+    if not out.resolve().parent.is_dir():
+        raise DatasetError(f"the folder of {out} does not exist; create it or choose another --out")
+    dataset = _open_dataset(options)
+    dataset = training_images(dataset, options.max_images, seed=options.seed)
+    detector = RCNN(
+        options.network,
+        weights=options.weights,
+        layer=options.layer,
+        mode=options.mode,
+        max_proposals=options.proposals,
+        precision=options.precision,
+        device=options.device,
+        seed=options.seed,
+    )
+    print(
+        f"{len(dataset.ids)} images of {dataset.root}, split {dataset.split}; {len(dataset.classes)} classes; "
+        f"{detector.network.name}, {detector.layer}"
+    )
+    detector.fit(dataset, cache=_cache_of(options, dataset))
+    detector.save(out)
+    _print_seconds(detector.seconds_)
+    print(f"detector saved in {out}; try: rcnn detect IMAGE --model {out}")
+    _write_json(options.json, {"seconds": detector.seconds_, "images": len(dataset.ids)})
+
+
+def detect(options) -> None:
+    """Detect objects in pictures of the user's own."""
+    from rcnn_helpers.detector import RCNN
+    from rcnn_helpers.images import read_image, write_image
+    from rcnn_helpers.plots import draw_boxes
+
+    detector = RCNN.load(options.model, device=options.device)
+    out = Path(options.out)
+    out.mkdir(parents=True, exist_ok=True)
+    results, failures = [], 0
+    for path in options.images:
+        try:
+            image = read_image(path)
+        except RCNNError as error:
+            print(f"rcnn detect: {error}", file=sys.stderr)
+            failures += 1
+            continue
+        started = time.perf_counter()
+        found = detector.detect(image, score_threshold=options.threshold)
+        seconds = time.perf_counter() - started
+        names = [found.classes[c] for c in found.class_index]
+        labels = [f"{name} {score:.2f}" for name, score in zip(names, found.scores, strict=True)]
+        picture = out / f"{Path(path).stem}.jpg"
+        write_image(picture, draw_boxes(image, found.boxes, labels))
+        print(f"{path}: {len(labels)} detections in {seconds:.1f} s, drawn in {picture}")
+        for label in labels[:10]:
+            print(f"  {label}")
+        results.append(
+            {
+                "image": str(path),
+                "detections": [
+                    {"class": name, "score": float(score), "box": [float(v) for v in box]}
+                    for name, score, box in zip(names, found.scores, found.boxes, strict=True)
+                ],
+            }
+        )
+    _write_json(options.json, results)
+    return 1 if failures else 0
+
+
+def evaluate(options) -> None:
+    """Compute average precision by the PASCAL VOC protocol."""
+    from rcnn_helpers.evaluation import evaluate as evaluate_detections
+
+    if options.results:
+        dataset, detections = _results(options)
+    else:
+        dataset, detections = _detections_of_model(options)
+    result = evaluate_detections(detections, dataset, metric=options.metric)
+    ap = {name: _percent(value) for name, value in result.ap.items()}
+    print(
+        f"average precision ({options.metric}) on {len(dataset.ids)} images of {dataset.root}, "
+        f"split {dataset.split}"
+    )
+    for name, value in ap.items():
+        print(f"  {name:16s} {'no objects' if value is None else f'{value:6.2f}'}")
+    mean = _percent(result.mean_ap)
+    print(f"  {'mean':16s} {'no objects' if mean is None else f'{mean:6.2f}'}")
+    _write_json(options.json, {"ap": ap, "mAP": mean})
+
+
+def _results(options):
+    from rcnn_helpers.voc_results import classes_in, read_voc_results
+
+    chosen = _class_list(options)
+    dataset = _open_dataset(options, classes=chosen)
+    found = classes_in(options.results)
+    classes = chosen or tuple(name for name in dataset.classes if name in found)
+    dataset = _open_dataset(options, classes=classes)
+    return dataset, read_voc_results(options.results, classes)
+
+
+def _detections_of_model(options):
+    from rcnn_helpers.detector import RCNN
+
+    detector = RCNN.load(options.model, device=options.device)
+    if options.proposals:
+        detector.max_proposals = options.proposals
+    dataset = _some_images(_open_dataset(options, classes=detector.classes_), options.max_images)
+    detections = detector.detect_dataset(dataset, cache=_cache_of(options, dataset))
+    _print_seconds(detector.seconds_)
+    if options.write_results:
+        from rcnn_helpers.voc_results import write_voc_results
+
+        write_voc_results(options.write_results, detections, split=dataset.split)
+    return dataset, detections
+
+
+def pretrain(options) -> None:
+    """Pre-train the quarter T-Net on ToyVOC's auxiliary categories (sec. 2.3)."""
+    from rcnn_helpers.pretraining import pretrain as run
+
+    run(out=options.out, scenes=options.scenes, steps=options.steps, seed=options.seed, device=options.device)
+
+
+def toyvoc(options) -> None:
+    """Render ToyVOC in PASCAL VOC layout and say where it lies."""
+    from rcnn_helpers.datasets.toyvoc import open_toyvoc
+
+    dataset = open_toyvoc("trainval", profile=options.profile, seed=options.seed)
+    print(dataset.root)
+
+
+def course(options) -> None:
+    """Run the whole course and print its result table."""
+    from rcnn_helpers.course.run import run_course
+
+    run_course(profile=options.profile, notebooks=not options.no_notebooks)
+
+
+# -- pieces ------------------------------------------------------------------------------------------------
+
+
+def _open_dataset(options, classes=None):
+    """The VOC folder of ``--voc`` or, by default, ToyVOC."""
+    classes = classes or _class_list(options)
+    if options.voc is None:
+        from rcnn_helpers.datasets.toyvoc import open_toyvoc
+
+        dataset = open_toyvoc(options.split)
+        return dataset if classes is None else type(dataset)(dataset.root, options.split, classes=classes)
+    from rcnn_helpers.datasets.voc import VOCDataset
+
+    return VOCDataset(options.voc, options.split, classes=classes)
+
+
+def _class_list(options) -> tuple[str, ...] | None:
+    names = getattr(options, "classes", None)
+    return tuple(name.strip() for name in names.split(",") if name.strip()) if names else None
+
+
+def _some_images(dataset, n: int | None):
+    """`n` images spread evenly over the split, in its order; all of them without `n`."""
+    if n is None or n >= len(dataset.ids):
+        return dataset
+    return dataset.subset([dataset.ids[i * len(dataset.ids) // n] for i in range(n)])
+
+
+def training_images(dataset, n: int | None, *, seed: int = 0):
+    """`n` images to train on: up to three quarters show a chosen class, the rest do not, drawn at random.
+
+    A handful of classes in a random subset would leave few positives; the images without any of them are kept
+    because that is where negatives come from.
+    """
+    if n is None or n >= len(dataset.ids):
+        return dataset
+    import numpy as np
+
+    wanted = set(dataset.classes)
+    shows = [bool(wanted & set(dataset.annotation(image_id).names)) for image_id in dataset.ids]
+    order = np.random.default_rng(seed).permutation(len(dataset.ids))
+    showing = [i for i in order if shows[i]]
+    others = [i for i in order if not shows[i]]
+    n_showing = max(min(len(showing), (3 * n + 3) // 4), n - len(others))
+    chosen = sorted(showing[:n_showing] + others[: n - n_showing])
+    return dataset.subset([dataset.ids[i] for i in chosen])
+
+
+def _cache_of(options, dataset) -> Path:
+    """Folder of a data set's proposals and features, so that an interrupted command goes on where it stopped."""
+    import hashlib
+
+    root = str(Path(dataset.root).resolve())
+    base = Path(options.cache) if options.cache else settings.cache_dir() / "runs"
+    return base / f"{Path(root).name}-{hashlib.sha256(root.encode()).hexdigest()[:12]}"
+
+
+def _percent(fraction: float) -> float | None:
+    return None if fraction != fraction else 100 * float(fraction)
+
+
+def _print_seconds(seconds: dict[str, float]) -> None:
+    for stage, value in seconds.items():
+        print(f"  {stage:16s} {value:8.1f} s")
+
+
+def _write_json(path, value) -> None:
+    if path:
+        from rcnn_helpers.storage import write_json
+
+        write_json(path, value)
+
+
+def _progress(items, description: str):
+    from tqdm.auto import tqdm
+
+    return tqdm(items, desc=description, unit="image", leave=False, disable=not sys.stderr.isatty())
+
+
+# -- options -----------------------------------------------------------------------------------------------
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="rcnn",
+        description="R-CNN (Girshick et al., arXiv 1311.2524), step by step: propose, train, detect, evaluate.",
+        epilog="Without --voc, commands work on ToyVOC, the data set that is drawn on this machine.",
+    )
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+
+    command = _command(commands, "proposals", proposals, "region proposals: how many, how good, how fast")
+    _data_options(command, split="test")
+    command.add_argument(
+        "--mode", default="fast", help="selective search: fast, quality, single (default: fast)"
+    )
+    command.add_argument("--proposals", type=_positive, metavar="N", help="keep the N best boxes an image")
+    command.add_argument(
+        "--max-images", type=_positive, metavar="N", help="use N images spread over the split"
+    )
+    command.add_argument("--image", metavar="FILE", help="draw the proposals of one picture instead")
+    command.add_argument("--out", metavar="FILE", help="with --image: the picture to write")
+    command.add_argument(
+        "--draw", type=_positive, default=200, metavar="N", help="with --image: boxes to draw"
+    )
+    _common_options(command)
+
+    command = _command(commands, "train", train, "train a detector")
+    _data_options(command, split="trainval")
+    command.add_argument("--classes", metavar="A,B", help="train these classes only")
+    command.add_argument(
+        "--network", default="quarter_tnet", metavar="NAME", help="backbone (default: quarter_tnet)"
+    )
+    command.add_argument("--weights", metavar="FILE", help="its weights: .safetensors, .pth or .caffemodel")
+    command.add_argument("--layer", help="feature layer (default: the network's last)")
+    command.add_argument(
+        "--mode", default="fast", help="selective search: fast, quality, single (default: fast)"
+    )
+    command.add_argument("--max-images", type=_positive, metavar="N", help="train on N images")
+    command.add_argument(
+        "--proposals",
+        type=_positive,
+        default=settings.MAX_PROPOSALS,
+        metavar="N",
+        help="boxes an image (default: %(default)s)",
+    )
+    command.add_argument("--precision", default="auto", choices=["auto", "float32", "bfloat16", "float16"])
+    command.add_argument("--out", required=True, metavar="MODEL", help="file to save the detector in")
+    _device_options(command)
+    _common_options(command)
+
+    command = _command(commands, "detect", detect, "detect objects in your own pictures")
+    command.add_argument("images", nargs="+", metavar="IMAGE")
+    command.add_argument("--model", required=True, help="a detector saved by rcnn train")
+    command.add_argument(
+        "--threshold",
+        type=float,
+        default=-0.5,
+        metavar="T",
+        help="least SVM score of a detection (default: %(default)s)",
+    )
+    command.add_argument("--out", default="detections", metavar="DIR", help="folder for the pictures")
+    _device_options(command)
+    _common_options(command)
+
+    command = _command(commands, "evaluate", evaluate, "average precision by the PASCAL VOC protocol")
+    _data_options(command, split="test")
+    source = command.add_mutually_exclusive_group(required=True)
+    source.add_argument("--model", help="a detector saved by rcnn train")
+    source.add_argument(
+        "--results", metavar="DIR", help="VOC result files comp*_det_*_CLASS.txt, plain or gzipped"
+    )
+    command.add_argument(
+        "--metric",
+        default="11point",
+        choices=["11point", "area"],
+        help="11point is VOC 2007's, area that of later years (default: 11point)",
+    )
+    command.add_argument("--classes", metavar="A,B", help="with --results: evaluate these classes only")
+    command.add_argument(
+        "--max-images", type=_positive, metavar="N", help="with --model: N images spread over the split"
+    )
+    command.add_argument("--proposals", type=_positive, metavar="N", help="with --model: boxes an image")
+    command.add_argument("--write-results", metavar="DIR", help="with --model: write VOC result files")
+    _device_options(command)
+    _common_options(command)
+
+    command = _command(
+        commands, "pretrain", pretrain, "pre-train the quarter T-Net on ToyVOC's auxiliary set"
+    )
+    command.add_argument("--out", required=True, metavar="FILE", help="weights to write (.safetensors)")
+    command.add_argument(
+        "--scenes", type=_positive, default=4000, metavar="N", help="auxiliary scenes to draw"
+    )
+    command.add_argument("--steps", type=_positive, metavar="N", help="training steps")
+    _device_options(command)
+    _common_options(command)
+
+    command = _command(commands, "toyvoc", toyvoc, "draw ToyVOC and say where it lies")
+    command.add_argument("--profile", choices=sorted(settings.PROFILES))
+    _common_options(command)
+
+    command = _command(commands, "course", course, "run the whole course on embedded data")
+    command.add_argument("--profile", choices=sorted(settings.PROFILES))
+    command.add_argument("--no-notebooks", action="store_true", help="run the stages only")
+    _common_options(command)
+    return parser
+
+
+def _command(commands, name, run, summary) -> argparse.ArgumentParser:
+    command = commands.add_parser(name, help=summary, description=f"{run.__doc__.strip()}")
+    command.set_defaults(run=run)
+    return command
+
+
+def _data_options(command, *, split: str) -> None:
+    command.add_argument("--voc", metavar="DIR", help="folder in VOC layout, the one that holds JPEGImages")
+    command.add_argument(
+        "--split", default=split, metavar="NAME", help="list in ImageSets/Main (default: %(default)s)"
+    )
+
+
+def _device_options(command) -> None:
+    command.add_argument("--device", help="cuda, mps or cpu (default: the best one present)")
+    command.add_argument(
+        "--cache", metavar="DIR", help="folder for proposals and features that may be used again"
+    )
+
+
+def _common_options(command) -> None:
+    command.add_argument("--seed", type=int, default=0, help="decides everything random (default: 0)")
+    command.add_argument("--json", metavar="FILE", help="write the results there as well")
+
+
+def _positive(text: str) -> int:
+    try:
+        value = int(text)
+    except ValueError:
+        value = 0
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number above zero")
+    return value
+
+
+if __name__ == "__main__":
+    sys.exit(main())

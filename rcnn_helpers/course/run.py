@@ -1,0 +1,76 @@
+"""The whole course in one command: every stage on the embedded data, every notebook, one table at the end."""
+
+import time
+
+from rcnn_helpers.course.workspace import Course
+from rcnn_helpers.storage import write_json
+
+
+def run_course(*, profile: str | None = None, notebooks: bool = True) -> dict:
+    """Run all stages, then all notebooks, and print the result table and where to look.
+
+    Parameters
+    ----------
+    profile : str, optional
+        By default ``RCNN_PROFILE``, else ``laptop``.
+    notebooks : bool
+        Execute the notebooks as well. They are not saved: ``make notebooks`` does that.
+
+    Returns
+    -------
+    dict
+        ``ap`` (class to percent), ``mAP`` (percent), ``recall`` (of the proposals on test at 0.5 IoU) and
+        ``seconds`` (stage to seconds); also written to ``result.json`` in the course's cache folder.
+    """
+    course = Course(profile)
+    print(f"The course on ToyVOC, profile {course.profile.name}, device {course.device}")
+    seconds = {}
+
+    def timed(stage, compute):
+        started = time.perf_counter()
+        value = compute()
+        seconds[stage] = time.perf_counter() - started
+        print(f"  {stage:34s} {seconds[stage]:7.1f} s", flush=True)
+        return value
+
+    timed("drawing ToyVOC", lambda: (course.trainval, course.test))
+    timed("proposals", lambda: (course.proposals("trainval"), course.proposals("test")))
+    timed("features of trainval", lambda: course.features("trainval"))
+    timed("SVMs with hard negatives", lambda: course.detector)
+    timed("detection on test", lambda: course.detections)
+    evaluation = timed("evaluation", lambda: course.evaluation)
+    recall = _recall(course)
+    if notebooks:
+        from rcnn_helpers.course.notebooks import run_all
+
+        seconds["notebooks"] = sum(run_all(write=False).values())
+    result = {
+        "profile": course.profile.name,
+        "device": course.device,
+        "ap": {name: 100 * value for name, value in evaluation.ap.items()},
+        "mAP": 100 * evaluation.mean_ap,
+        "recall": recall,
+        "seconds": seconds,
+    }
+    write_json(course.folder / "result.json", result)
+    _print_result(course, result)
+    return result
+
+
+def _recall(course: Course) -> float:
+    from rcnn_helpers.proposals.recall import recall_at
+
+    return recall_at(course.proposals("test"), course.test, iou_threshold=0.5)
+
+
+def _print_result(course: Course, result: dict) -> None:
+    print(
+        f"\nAverage precision on ToyVOC test ({len(course.test.ids)} images), %, VOC 2007's 11-point metric"
+    )
+    for name, value in result["ap"].items():
+        print(f"  {name:16s} {value:6.1f}")
+    print(f"  {'mean':16s} {result['mAP']:6.1f}")
+    print(f"Recall of the proposals at 0.5 IoU: {100 * result['recall']:.1f} %")
+    print(f"All stages and notebooks: {sum(result['seconds'].values()) / 60:.1f} min")
+    print(f"Pictures and annotations: {course.test.root}")
+    print("Next: make lab, and open 00_start_here.ipynb")
