@@ -17,7 +17,7 @@ from PIL import Image
 from rcnn_helpers.errors import ImageError
 from rcnn_helpers.storage import atomic_write
 
-# More is taken for a decompression bomb: a small file that unpacks to gigabytes. Pillow refuses the same number.
+# More is a decompression bomb: a small file that unpacks to gigabytes. The limit is the one Pillow has, too.
 MAX_PIXELS = 178_956_970
 
 # Pillow's readers that decode in-process. PostScript, which would start an interpreter, is not among them.
@@ -227,7 +227,7 @@ def _decode(name: str, file) -> Image.Image:
             f"{name} is not an image this program can read (JPEG, PNG, BMP, GIF, TIFF, WebP, PPM); "
             "if it is a picture of another kind, such as HEIC, convert it to JPEG first"
         ) from error
-    if image.width * image.height > max_pixels:
+    if image.width * image.height > MAX_PIXELS:
         raise _too_large(name)
     try:
         image.load()
