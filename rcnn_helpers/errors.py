@@ -36,3 +36,7 @@ class StoreError(RCNNError):
 
 class ModelError(RCNNError):
     """A saved detector is damaged or was not written by this package."""
+
+
+class TrainingError(RCNNError, ValueError):
+    """Examples, labels or options from which nothing can be trained."""
