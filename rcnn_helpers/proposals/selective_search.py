@@ -1,0 +1,644 @@
+"""Selective search: boxes around everything that hangs together, at every size.
+
+An image is cut into small segments (`graph_segmentation`). The two most similar neighbours are joined, and again,
+until the whole image is one region: a tree of regions, whose boxes are the proposals. What counts as similar is
+debatable, so the search runs several times, with different colour spaces, segment sizes and measures of
+similarity, and pools the boxes.
+
+Uijlings, van de Sande, Gevers and Smeulders, "Selective search for object recognition", IJCV 2013. The R-CNN
+paper uses its fast mode (sec. 2.1), with about 2000 boxes an image.
+"""
+
+from dataclasses import dataclass, field
+
+import cv2
+import numpy as np
+from numba import njit
+
+from rcnn_helpers.proposals.colour_spaces import convert
+from rcnn_helpers.proposals.graph_segmentation import segment_scales
+
+COLOUR_BINS = 25
+TEXTURE_BINS = 10
+TEXTURE_SIGMA = 0.8
+# Derivatives of at least this much, in units of the grey range a pixel, fall into the last texture bin.
+TEXTURE_CEILING = 0.43
+# Directions 45 degrees apart. Each is one half of an axis: light to dark and dark to light count separately.
+N_ORIENTATIONS = 8
+TEXTURE_BINS_PER_CHANNEL = N_ORIENTATIONS * TEXTURE_BINS
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Which searches are run, and what happens to their pooled boxes.
+
+    A search is run for every colour space with every scale with every similarity.
+
+    Attributes
+    ----------
+    colour_spaces : tuple of str
+        Names in `colour_spaces.COLOUR_SPACES`.
+    scales : tuple of float
+        The k of the graph segmentation, in grey levels; also the smallest segment in pixels.
+    similarities : tuple of str
+        Each names the terms it averages: C(olour), T(exture), S(ize) and F(ill), as in ``"CTSF"``.
+    sigma : float
+        Blur before the segmentation, in pixels.
+    duplicate_iou : float
+        A box that overlaps a better ranked one by more than this is left out; 1 drops only equal boxes.
+    """
+
+    colour_spaces: tuple[str, ...]
+    scales: tuple[float, ...]
+    similarities: tuple[str, ...]
+    sigma: float = 0.8
+    duplicate_iou: float = 1.0
+
+
+MODES = {
+    "single": Settings(("hsv",), (100,), ("CTSF",)),
+    "fast": Settings(("hsv", "lab"), (50, 100), ("CTSF", "TSF")),
+    "quality": Settings(
+        ("hsv", "lab", "rgi", "hue", "intensity"), (50, 100, 150, 300), ("CTSF", "TSF", "F", "S")
+    ),
+}
+
+
+@dataclass(frozen=True)
+class MergeTree:
+    """The regions of one search: the first segments, and every region made by joining two others.
+
+    Nodes 0 to ``n_segments - 1`` are the segments; node ``n_segments + i`` is made by merge i, and the last node
+    is the whole image.
+
+    Attributes
+    ----------
+    name : str
+        The colour space, scale and similarity, for titles.
+    segments : int32 array of shape [H, W]
+        Each pixel's segment.
+    children : int32 array of shape [M, 2]
+        The two nodes that each merge joins.
+    similarity : float32 array of shape [M]
+        How similar they were, 0 to 1.
+    boxes : float32 array of shape [n_segments + M, 4]
+        The tightest box around each node.
+    sizes : int64 array of shape [n_segments + M]
+        Pixels of each node.
+    """
+
+    name: str
+    segments: np.ndarray = field(repr=False)
+    children: np.ndarray = field(repr=False)
+    similarity: np.ndarray = field(repr=False)
+    boxes: np.ndarray = field(repr=False)
+    sizes: np.ndarray = field(repr=False)
+
+    @property
+    def n_segments(self) -> int:
+        """Number of segments before the first merge."""
+        return len(self.boxes) - len(self.children)
+
+    def mask(self, node: int) -> np.ndarray:
+        """Return the pixels of a node, bool [H, W]."""
+        inside = np.zeros(len(self.boxes), dtype=bool)
+        inside[node] = True
+        for merge in reversed(range(len(self.children))):
+            if inside[self.n_segments + merge]:
+                inside[self.children[merge]] = True
+        return inside[self.segments]
+
+    def labels_after(self, n_merges: int) -> np.ndarray:
+        """Return the node that each pixel belongs to after the first `n_merges` merges, int32 [H, W]."""
+        if not 0 <= n_merges <= len(self.children):
+            raise ValueError(f"n_merges must lie between 0 and {len(self.children)}, got {n_merges}")
+        owner = np.arange(len(self.boxes), dtype=np.int32)
+        for merge in reversed(range(n_merges)):
+            owner[self.children[merge]] = owner[self.n_segments + merge]
+        return owner[self.segments]
+
+
+@dataclass(frozen=True)
+class Proposals:
+    """Ranked boxes, and the region that each was drawn around.
+
+    Attributes
+    ----------
+    boxes : float32 array of shape [N, 4]
+        In pixels of the image, best first.
+    trees : list of MergeTree
+        One for each search; their coordinates are those of the image as it was searched, perhaps shrunk.
+    tree : int array of shape [N]
+        The search that found each box.
+    node : int array of shape [N]
+        Its region in that search's tree.
+    height, width : int
+        Size of the image.
+    """
+
+    boxes: np.ndarray
+    trees: list[MergeTree] = field(repr=False)
+    tree: np.ndarray = field(repr=False)
+    node: np.ndarray = field(repr=False)
+    height: int
+    width: int
+
+    def __len__(self) -> int:
+        return len(self.boxes)
+
+    def mask(self, index: int) -> np.ndarray:
+        """Return the region inside box `index`, bool [H, W] in pixels of the image."""
+        mask = self.trees[self.tree[index]].mask(self.node[index])
+        if mask.shape == (self.height, self.width):
+            return mask
+        full = cv2.resize(mask.astype(np.uint8), (self.width, self.height), interpolation=cv2.INTER_NEAREST)
+        return full.astype(bool)
+
+
+def selective_search(
+    image,
+    *,
+    mode: str | Settings = "fast",
+    min_width: int = 20,
+    max_boxes: int | None = None,
+    max_size: int = 500,
+    seed: int = 0,
+    compat: str | None = None,
+) -> np.ndarray:
+    """Propose boxes that may hold an object.
+
+    Parameters
+    ----------
+    image : uint8 array of shape [H, W, 3]
+        RGB.
+    mode : str or Settings
+        A name in `MODES`, or settings of your own.
+    min_width : int
+        Boxes narrower or lower than this, in pixels of the searched image, are left out.
+    max_boxes : int, optional
+        Keep at most so many of the best ranked boxes.
+    max_size : int
+        An image of more than ``max_size * max_size`` pixels is shrunk to that many, and the boxes found are
+        scaled back. (The original makes every image 500 pixels wide.)
+    seed : int
+        Seed of the ranking.
+    compat : {None, "uijlings2013"}
+        ``"uijlings2013"`` repeats two quirks of the authors' code; see `describe_segments` and `group`.
+
+    Returns
+    -------
+    float32 array of shape [N, 4]
+        Boxes in pixels of `image`, best first, all different. Empty for an image smaller than `min_width`.
+    """
+    return search_regions(
+        image,
+        mode=mode,
+        min_width=min_width,
+        max_boxes=max_boxes,
+        max_size=max_size,
+        seed=seed,
+        compat=compat,
+    ).boxes
+
+
+def search_regions(
+    image,
+    *,
+    mode: str | Settings = "fast",
+    min_width: int = 20,
+    max_boxes: int | None = None,
+    max_size: int = 500,
+    seed: int = 0,
+    compat: str | None = None,
+) -> Proposals:
+    """`selective_search` that also returns the regions; the parameters are the same."""
+    image = _check_image(image)
+    settings = _get_settings(mode)
+    height, width = image.shape[:2]
+    searched = _shrink(image, max_size)
+    trees = merge_trees(searched, settings, compat=compat)
+    boxes, tree, node = _rank(trees, n_similarities=len(settings.similarities), seed=seed)
+
+    wide_enough = (boxes[:, 2:] - boxes[:, :2] >= min_width).all(axis=1)
+    boxes, tree, node = boxes[wide_enough], tree[wide_enough], node[wide_enough]
+    limit = len(boxes) if max_boxes is None else max_boxes
+    kept = _drop_duplicates(boxes, np.float32(settings.duplicate_iou), limit)
+    scale = np.array([width / searched.shape[1], height / searched.shape[0]] * 2, dtype=np.float32)
+    return Proposals(boxes[kept] * scale, trees, tree[kept], node[kept], height, width)
+
+
+def merge_trees(image, mode: str | Settings = "fast", *, compat: str | None = None) -> list[MergeTree]:
+    """Run all searches of a mode and return their trees.
+
+    Parameters
+    ----------
+    image : uint8 array of shape [H, W, 3]
+        RGB; searched at its full size.
+    mode, compat
+        As for `selective_search`.
+
+    Returns
+    -------
+    list of MergeTree
+        Ordered by colour space, then scale, then similarity.
+    """
+    settings = _get_settings(mode)
+    image = _check_image(image)
+    trees = []
+    for space in settings.colour_spaces:
+        channels = convert(image, space)
+        segmentations = segment_scales(
+            channels,
+            scales=settings.scales,
+            sigma=settings.sigma,
+            min_sizes=[int(scale) for scale in settings.scales],
+        )
+        textures = texture_codes(channels, compat=compat)
+        for scale, segments in zip(settings.scales, segmentations, strict=True):
+            regions = _describe(segments, channels, textures)
+            for similarity in settings.similarities:
+                name = f"{space}, k = {scale:g}, {similarity}"
+                trees.append(_grow_tree(name, segments, regions, similarity, compat))
+    return trees
+
+
+def group(
+    channels, segments, *, similarity: str = "CTSF", compat: str | None = None, name: str = ""
+) -> MergeTree:
+    """Join the two most similar neighbouring regions until one is left.
+
+    The similarity of two regions is the mean of the terms named by `similarity`, each between 0 and 1:
+
+    - C, colour: the intersection (sum of minima) of their colour histograms;
+    - T, texture: the intersection of their texture histograms;
+    - S, size: 1 - (size_a + size_b) / size_image, so that small regions go first;
+    - F, fill: 1 - (box_ab - size_a - size_b) / size_image, so that regions that fit into each other go first.
+
+    Parameters
+    ----------
+    channels : uint8 array of shape [H, W, C]
+        The image in some colour space.
+    segments : int32 array of shape [H, W]
+        Segments numbered from 0, as `graph_segmentation.segment` returns them.
+    similarity : str
+        Letters out of C, T, S, F.
+    compat : {None, "uijlings2013"}
+        The authors' code divides the size of a region by three once too often in S and F.
+    name : str
+        Name of the tree.
+    """
+    channels = np.asarray(channels)
+    channels = channels.reshape(*channels.shape[:2], -1)
+    regions = _describe(segments, channels, texture_codes(channels, compat=compat))
+    return _grow_tree(name, segments, regions, similarity, compat)
+
+
+@dataclass(frozen=True)
+class _Regions:
+    """What grouping needs to know of the segments, and which of them touch."""
+
+    sizes: np.ndarray  # int64 [n]
+    boxes: np.ndarray  # int32 [n, 4]
+    colours: np.ndarray  # float32 [n, 25 C]
+    textures: np.ndarray  # float32 [n, 80 C]
+    pairs: np.ndarray  # int32 [P, 2], each pair of neighbours once, lower number first, sorted
+
+
+def _check_image(image) -> np.ndarray:
+    image = np.asarray(image)
+    if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8 or image.size == 0:
+        raise ValueError(
+            f"image must be uint8 of shape [H, W, 3], got {image.dtype} {list(image.shape)}; "
+            "read it with rcnn_helpers.images.read_image"
+        )
+    return image
+
+
+def _get_settings(mode: str | Settings) -> Settings:
+    if isinstance(mode, Settings):
+        return mode
+    if mode not in MODES:
+        raise ValueError(f"unknown mode {mode!r}; choose one of {', '.join(MODES)}")
+    return MODES[mode]
+
+
+def _shrink(image: np.ndarray, max_size: int) -> np.ndarray:
+    """Shrink an image of more than `max_size` squared pixels to about that many."""
+    height, width = image.shape[:2]
+    scale = max_size / np.sqrt(height * width)
+    if scale >= 1:
+        return image
+    new_width, new_height = max(1, round(width * scale)), max(1, round(height * scale))
+    return cv2.resize(image, (new_width, new_height), interpolation=cv2.INTER_AREA)
+
+
+def texture_codes(channels, *, compat: str | None = None) -> np.ndarray:
+    """Return the texture bins that each pixel falls into.
+
+    Gaussian derivatives are taken along four axes: 0, 45, 90 and 135 degrees. Each value counts for one of the
+    two directions of its axis, by its sign, and falls into one of ten bins by its size.
+
+    Parameters
+    ----------
+    channels : uint8 array of shape [H, W, C]
+    compat : {None, "uijlings2013"}
+        The authors' code takes the texture of the first channel for that of all channels.
+
+    Returns
+    -------
+    uint8 array of shape [H, W, C, 4]
+        For each axis ``10 * direction + bin``, with directions numbered 0 to 7.
+    """
+    channels = np.asarray(channels)
+    if compat == "uijlings2013":
+        channels = np.repeat(channels[:, :, :1], channels.shape[2], axis=2)
+    offsets = np.arange(-4, 5)
+    smooth = np.exp(-(offsets**2) / (2 * TEXTURE_SIGMA**2))
+    smooth /= smooth.sum()
+    slope = smooth * offsets
+    slope /= (slope * offsets).sum()
+    border = cv2.BORDER_REPLICATE
+    along_x = cv2.sepFilter2D(channels, cv2.CV_32F, slope, smooth, borderType=border)
+    along_y = cv2.sepFilter2D(channels, cv2.CV_32F, smooth, slope, borderType=border)
+    shape = channels.shape
+    return _texture_codes(along_x.reshape(shape), along_y.reshape(shape))
+
+
+@njit(cache=True, nogil=True)
+def _texture_codes(along_x, along_y):
+    height, width, n_channels = along_x.shape
+    codes = np.empty((height, width, n_channels, 4), dtype=np.uint8)
+    bins_per_level = np.float32(TEXTURE_BINS / (TEXTURE_CEILING * 255))
+    half = np.float32(np.sqrt(0.5))
+    for y in range(height):
+        for x in range(width):
+            for channel in range(n_channels):
+                dx = along_x[y, x, channel] * bins_per_level
+                dy = along_y[y, x, channel] * bins_per_level
+                codes[y, x, channel, 0] = _signed_bin(dx, 0)
+                codes[y, x, channel, 1] = _signed_bin((dx + dy) * half, 1)
+                codes[y, x, channel, 2] = _signed_bin(dy, 2)
+                codes[y, x, channel, 3] = _signed_bin((dy - dx) * half, 3)
+    return codes
+
+
+@njit(cache=True, nogil=True)
+def _signed_bin(value, axis):
+    """Return ``10 * direction + bin``: direction `axis` for positive values, ``axis + 4`` for negative ones."""
+    direction = axis if value >= 0 else axis + 4
+    return TEXTURE_BINS * direction + min(int(abs(value)), TEXTURE_BINS - 1)
+
+
+def _describe(segments, channels, textures) -> _Regions:
+    n = int(segments.max()) + 1
+    sizes, boxes, colours, texture_histograms = describe_segments(segments, n, channels, textures)
+    return _Regions(sizes, boxes, colours, texture_histograms, neighbour_pairs(segments))
+
+
+@njit(cache=True, nogil=True)
+def describe_segments(segments, n_segments, channels, textures):
+    """Count the pixels, the box and the two histograms of every segment.
+
+    Returns
+    -------
+    sizes : int64 array of shape [n]
+    boxes : int32 array of shape [n, 4]
+    colours : float32 array of shape [n, 25 C]
+        Sums to 1. Bins are centred on 0/24, 1/24, ... 24/24 of the range, so that the two outer ones are half
+        as wide.
+    textures : float32 array of shape [n, 80 C]
+        Sums to 1.
+    """
+    height, width, n_channels = channels.shape
+    n_texture = TEXTURE_BINS_PER_CHANNEL
+    sizes = np.zeros(n_segments, dtype=np.int64)
+    boxes = np.empty((n_segments, 4), dtype=np.int32)
+    boxes[:, 0], boxes[:, 1], boxes[:, 2], boxes[:, 3] = width, height, 0, 0
+    colour_counts = np.zeros((n_segments, n_channels, COLOUR_BINS), dtype=np.int32)
+    texture_counts = np.zeros((n_segments, n_channels, n_texture), dtype=np.int32)
+    colour_bin = np.array([int(level / 255 * (COLOUR_BINS - 1) + 0.5) for level in range(256)])
+
+    for y in range(height):
+        for x in range(width):
+            segment = segments[y, x]
+            sizes[segment] += 1
+            box = boxes[segment]
+            box[0] = min(box[0], x)
+            box[1] = min(box[1], y)
+            box[2] = max(box[2], x + 1)
+            box[3] = max(box[3], y + 1)
+            for channel in range(n_channels):
+                colour_counts[segment, channel, colour_bin[channels[y, x, channel]]] += 1
+                for axis in range(4):
+                    texture_counts[segment, channel, textures[y, x, channel, axis]] += 1
+
+    colours = np.empty((n_segments, n_channels * COLOUR_BINS), dtype=np.float32)
+    texture_histograms = np.empty((n_segments, n_channels * n_texture), dtype=np.float32)
+    for segment in range(n_segments):
+        total = np.float32(n_channels * sizes[segment])
+        for i in range(n_channels * COLOUR_BINS):
+            colours[segment, i] = colour_counts[segment].ravel()[i] / total
+        for channel in range(n_channels):
+            counts = texture_counts[segment, channel]
+            for direction in range(N_ORIENTATIONS):
+                # A pixel counted for one direction of an axis has strength 0 in the other.
+                first = direction * TEXTURE_BINS
+                opposite = (direction + 4) % N_ORIENTATIONS * TEXTURE_BINS
+                stronger = counts[first + 1 : first + TEXTURE_BINS].sum()
+                counts[first] = sizes[segment] - stronger
+            for i in range(n_texture):
+                texture_histograms[segment, channel * n_texture + i] = counts[i] / (N_ORIENTATIONS * total)
+    return sizes, boxes, colours, texture_histograms
+
+
+@njit(cache=True, nogil=True)
+def neighbour_pairs(segments):
+    """Return the pairs of segments that share a side of a pixel, int32 [P, 2], sorted, each once."""
+    height, width = segments.shape
+    n = np.int64(segments.max()) + 1
+    keys = []
+    last = np.int64(-1)
+    for y in range(height):
+        for x in range(width):
+            here = segments[y, x]
+            for step in range(2):
+                if (step == 0 and x + 1 == width) or (step == 1 and y + 1 == height):
+                    continue
+                there = segments[y, x + 1] if step == 0 else segments[y + 1, x]
+                if here != there:
+                    key = min(here, there) * n + max(here, there)
+                    if key != last:
+                        keys.append(key)
+                        last = key
+    unique_keys = np.unique(np.array(keys, dtype=np.int64))
+    pairs = np.empty((len(unique_keys), 2), dtype=np.int32)
+    pairs[:, 0] = unique_keys // n
+    pairs[:, 1] = unique_keys % n
+    return pairs
+
+
+def _grow_tree(name, segments, regions: _Regions, similarity: str, compat: str | None) -> MergeTree:
+    if not similarity or set(similarity) - set("CTSF"):
+        raise ValueError(f"similarity must be made of the letters C, T, S and F, got {similarity!r}")
+    if compat not in (None, "uijlings2013"):
+        raise ValueError(f"unknown compat {compat!r}; choose None or 'uijlings2013'")
+    weights = np.array([letter in similarity for letter in "CTSF"], dtype=np.float32)
+    children, merged_similarity, boxes, sizes = _merge_regions(
+        regions.sizes,
+        regions.boxes,
+        regions.colours,
+        regions.textures,
+        regions.pairs,
+        weights / weights.sum(),
+        np.float32(segments.size),
+        np.float32(3 if compat == "uijlings2013" else 1),
+    )
+    return MergeTree(name, segments, children, merged_similarity, boxes.astype(np.float32), sizes)
+
+
+@njit(cache=True, nogil=True, fastmath=True)
+def _intersection(a, b):
+    """Sum of the minima of two histograms."""
+    total = np.float32(0)
+    for i in range(len(a)):
+        total += min(a[i], b[i])
+    return total
+
+
+@njit(cache=True, nogil=True)
+def _similarity(a, b, sizes, boxes, colours, textures, weights, image_size, size_divisor):
+    total = np.float32(0)
+    if weights[0] > 0:
+        total += weights[0] * _intersection(colours[a], colours[b])
+    if weights[1] > 0:
+        total += weights[1] * _intersection(textures[a], textures[b])
+    both = np.float32(sizes[a] + sizes[b]) / size_divisor
+    if weights[2] > 0:
+        total += weights[2] * (1 - both / image_size)
+    if weights[3] > 0:
+        width = max(boxes[a, 2], boxes[b, 2]) - min(boxes[a, 0], boxes[b, 0])
+        height = max(boxes[a, 3], boxes[b, 3]) - min(boxes[a, 1], boxes[b, 1])
+        total += weights[3] * (1 - (np.float32(width) * np.float32(height) - both) / image_size)
+    return total
+
+
+@njit(cache=True, nogil=True)
+def _merge_regions(sizes, boxes, colours, textures, pairs, weights, image_size, size_divisor):
+    """Join the most similar pair of neighbours until no pair is left. See `group` for the similarity."""
+    n_segments = len(sizes)
+    n_nodes = 2 * n_segments - 1
+    sizes = _with_room(sizes, n_nodes)
+    boxes = _with_room(boxes, n_nodes)
+    colours = _with_room(colours, n_nodes)
+    textures = _with_room(textures, n_nodes)
+    children = np.empty((n_segments - 1, 2), dtype=np.int32)
+    merged_similarity = np.empty(n_segments - 1, dtype=np.float32)
+
+    # A merge removes at least one pair, so that there is always room for the new ones.
+    first, second = pairs[:, 0].copy(), pairs[:, 1].copy()
+    similarity = np.empty(len(pairs), dtype=np.float32)
+    n_pairs = len(pairs)
+    for p in range(n_pairs):
+        similarity[p] = _similarity(
+            first[p], second[p], sizes, boxes, colours, textures, weights, image_size, size_divisor
+        )
+    neighbours = np.empty(n_nodes, dtype=np.int32)
+    seen_by = np.full(n_nodes, -1, dtype=np.int32)
+
+    for merge in range(n_segments - 1):
+        best = 0
+        for p in range(1, n_pairs):
+            if similarity[p] > similarity[best]:
+                best = p
+        a, b, node = first[best], second[best], n_segments + merge
+        children[merge, 0], children[merge, 1] = a, b
+        merged_similarity[merge] = similarity[best]
+
+        sizes[node] = sizes[a] + sizes[b]
+        boxes[node, :2] = np.minimum(boxes[a, :2], boxes[b, :2])
+        boxes[node, 2:] = np.maximum(boxes[a, 2:], boxes[b, 2:])
+        share = np.float32(sizes[a] / sizes[node])
+        for i in range(colours.shape[1]):
+            colours[node, i] = share * colours[a, i] + (1 - share) * colours[b, i]
+        for i in range(textures.shape[1]):
+            textures[node, i] = share * textures[a, i] + (1 - share) * textures[b, i]
+
+        # Keep the pairs that the merge does not touch; the neighbours in the others now neighbour the new node.
+        n_kept, n_neighbours = 0, 0
+        for p in range(n_pairs):
+            i, j = first[p], second[p]
+            if i != a and i != b and j != a and j != b:
+                first[n_kept], second[n_kept], similarity[n_kept] = i, j, similarity[p]
+                n_kept += 1
+                continue
+            other = j if i == a or i == b else i
+            if other != a and other != b and seen_by[other] != node:
+                seen_by[other] = node
+                neighbours[n_neighbours] = other
+                n_neighbours += 1
+        n_pairs = n_kept
+        for other in neighbours[:n_neighbours]:
+            first[n_pairs], second[n_pairs] = other, node
+            similarity[n_pairs] = _similarity(
+                other, node, sizes, boxes, colours, textures, weights, image_size, size_divisor
+            )
+            n_pairs += 1
+    return children, merged_similarity, boxes, sizes
+
+
+@njit(cache=True, nogil=True)
+def _with_room(array, length):
+    """Copy `array` to the start of a new one with `length` rows."""
+    longer = np.empty((length,) + array.shape[1:], dtype=array.dtype)
+    longer[: len(array)] = array
+    return longer
+
+
+def _rank(trees: list[MergeTree], *, n_similarities: int, seed: int):
+    """Order the regions of all trees, those made last first, with chance mixed in.
+
+    A region's priority is its distance from the root of its tree, 1 for the root, times a random number between
+    0 and 1, so that no single search fills the top of the list (sec. 4.3 of Uijlings et al.). The segments come
+    last in their tree; trees that start from the same segments list them once.
+    """
+    rng = np.random.default_rng(seed)
+    boxes, tree_index, nodes, priorities = [], [], [], []
+    for index, tree in enumerate(trees):
+        n_merges = len(tree.children)
+        starts_at = 0 if index % n_similarities == 0 else tree.n_segments
+        node = np.arange(starts_at, len(tree.boxes))
+        from_root = np.minimum(len(tree.boxes) - node, n_merges + 1)
+        boxes.append(tree.boxes[starts_at:])
+        tree_index.append(np.full(len(node), index))
+        nodes.append(node)
+        priorities.append(from_root * rng.random(len(node)))
+    order = np.argsort(np.concatenate(priorities), kind="stable")
+    return np.concatenate(boxes)[order], np.concatenate(tree_index)[order], np.concatenate(nodes)[order]
+
+
+@njit(cache=True, nogil=True)
+def _drop_duplicates(boxes, duplicate_iou, limit):
+    """Return the indices of at most `limit` boxes that overlap no earlier kept one by more than allowed."""
+    kept = np.empty(len(boxes), dtype=np.int64)
+    n_kept = 0
+    for i in range(len(boxes)):
+        if n_kept >= limit:
+            break
+        x1, y1, x2, y2 = boxes[i]
+        area = (x2 - x1) * (y2 - y1)
+        is_new = True
+        for j in kept[:n_kept]:
+            width = min(x2, boxes[j, 2]) - max(x1, boxes[j, 0])
+            height = min(y2, boxes[j, 3]) - max(y1, boxes[j, 1])
+            if width <= 0 or height <= 0:
+                continue
+            shared = width * height
+            union = area + (boxes[j, 2] - boxes[j, 0]) * (boxes[j, 3] - boxes[j, 1]) - shared
+            equal = shared == union
+            if equal or shared > duplicate_iou * union:
+                is_new = False
+                break
+        if is_new:
+            kept[n_kept] = i
+            n_kept += 1
+    return kept[:n_kept]
