@@ -14,31 +14,22 @@ import numpy as np
 
 from rcnn_helpers.boxes import as_boxes, clip, unique
 from rcnn_helpers.errors import DatasetError
-from rcnn_helpers.proposals.random_boxes import random_boxes
-from rcnn_helpers.proposals.selective_search import selective_search
-from rcnn_helpers.proposals.sliding_window import sliding_windows
+from rcnn_helpers.proposals import random_boxes, selective_search, sliding_window
 from rcnn_helpers.storage import atomic_write
 
-__all__ = [
-    "METHODS",
-    "propose",
-    "propose_dataset",
-    "random_boxes",
-    "selective_search",
-    "sliding_windows",
-]
+__all__ = ["METHODS", "propose", "propose_dataset", "random_boxes", "selective_search", "sliding_window"]
 
 # Raise this when a change of the code changes the boxes: it is part of the names of cached files.
 _CACHE_VERSION = 1
 
 
 def _propose_selective_search(image, max_boxes, seed, **options):
-    return selective_search(image, max_boxes=max_boxes, seed=seed, **options)
+    return selective_search.selective_search(image, max_boxes=max_boxes, seed=seed, **options)
 
 
 def _propose_sliding_window(image, max_boxes, seed, **options):
     height, width = image.shape[:2]
-    return sliding_windows(height, width, max_boxes=max_boxes, **options)
+    return sliding_window.sliding_windows(height, width, max_boxes=max_boxes, **options)
 
 
 def _propose_random(image, max_boxes, seed, **options):
@@ -46,7 +37,7 @@ def _propose_random(image, max_boxes, seed, **options):
     n = 2000 if max_boxes is None else max_boxes
     # The image takes part in the seed, so that images of one size do not all get the same boxes.
     rng = np.random.default_rng([seed, zlib.crc32(np.ascontiguousarray(image))])
-    return random_boxes(height, width, n, rng=rng, **options)
+    return random_boxes.random_boxes(height, width, n, rng=rng, **options)
 
 
 METHODS: dict[str, Callable] = {
@@ -74,7 +65,7 @@ def propose(
     seed : int
         Seed of the ranking, or of random boxes.
     **options
-        Passed on to the method: `selective_search`, `sliding_windows`, `random_boxes` or your function.
+        Passed on to the method: the function of that name in its module, or your function.
 
     Returns
     -------

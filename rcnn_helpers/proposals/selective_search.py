@@ -443,7 +443,6 @@ def describe_segments(segments, n_segments, channels, textures):
             for direction in range(N_ORIENTATIONS):
                 # A pixel counted for one direction of an axis has strength 0 in the other.
                 first = direction * TEXTURE_BINS
-                opposite = (direction + 4) % N_ORIENTATIONS * TEXTURE_BINS
                 stronger = counts[first + 1 : first + TEXTURE_BINS].sum()
                 counts[first] = sizes[segment] - stronger
             for i in range(n_texture):
