@@ -19,7 +19,7 @@ from typing import Any, BinaryIO
 from rcnn_helpers.errors import StoreError
 
 # What a file system answers when a file or a user's quota does not fit.
-_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+DISK_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 
 def atomic_write(path, write: Callable[[BinaryIO], None]) -> None:
@@ -125,7 +125,7 @@ def _temporary_sibling(path: Path) -> Path:
 
 def _cannot_write(path: Path, error: OSError) -> StoreError:
     reason = error.strerror or str(error)
-    if error.errno in _FULL:
+    if error.errno in DISK_FULL:
         megabytes = free_space(path) / 1e6
         return StoreError(
             f"cannot write {path}: {reason}; {megabytes:.0f} MB are free there. "

@@ -447,7 +447,7 @@ def _number(place: str, text: str | None, tag: str) -> float:
 
 def _image_side(path: Path, root: Element, tag: str) -> int:
     value = _number(f"{path}, <size>", root.findtext(f"size/{tag}"), tag)
-    if value < 1 or value != int(value):
+    if not 1 <= value <= 1e6 or value != int(value):
         raise AnnotationError(
             f"{path}, <size>: <{tag}> is {value:g}; write the image's {tag} in whole pixels"
         )
