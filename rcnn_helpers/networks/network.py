@@ -6,6 +6,7 @@ names and shapes of the feature layers. Features are always computed without dro
 """
 
 import copy
+import functools
 import hashlib
 import json
 from collections.abc import Callable, Sequence
@@ -334,3 +335,24 @@ def initialise(module: nn.Module, seed: int) -> None:
         else:
             nn.init.kaiming_normal_(layer.weight, nonlinearity="relu", generator=generator)
         nn.init.zeros_(layer.bias)
+
+
+def fast_bfloat16(device) -> bool:
+    """Whether `device` computes in bfloat16 natively, so that half precision is faster than float32."""
+    kind = torch.device(device).type
+    if kind == "cuda":
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    if kind == "cpu":
+        return "avx512_bf16" in _processor_flags() or "amx_bf16" in _processor_flags()
+    return False
+
+
+@functools.cache
+def _processor_flags() -> frozenset[str]:
+    """Instruction sets of an x86 processor under Linux; elsewhere empty."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return frozenset()
+    flags = [line.partition(":")[2] for line in lines if line.startswith("flags")]
+    return frozenset(flags[0].split()) if flags else frozenset()
