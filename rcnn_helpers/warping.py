@@ -14,7 +14,7 @@ leaves the image (and in ``"square"`` and ``"original"`` around the box) it is f
 which is zero once the network's mean is subtracted, or by repeating the border pixels.
 
 Three functions stand on one `crop_geometry`. `warp_reference` is the definition: one box, plain NumPy.
-`warp_boxes` does thousands at a time, on the CPU in numba and elsewhere in torch. All of them resample
+`warp_boxes` does thousands at a time, on the CPU with OpenCV in threads, elsewhere in torch. All of them resample
 bilinearly without antialiasing, as the original code does; the centre of pixel 0 lies at 0.5, so crop pixel i
 looks at ``(i + 0.5) * source / target - 0.5``, as `cv2.resize` does. They agree to float32 rounding.
 """
@@ -23,6 +23,7 @@ import os
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
+import cv2
 import numpy as np
 from numba import njit
 
@@ -241,70 +242,143 @@ def _interpolate(pixels: np.ndarray, points: np.ndarray, *, axis: int) -> np.nda
     return (1 - weight) * pixels.take(lower, axis=axis) + weight * pixels.take(upper, axis=axis)
 
 
-def warp_boxes(
-    image: np.ndarray,
-    boxes,
-    *,
-    size: int = 227,
-    mode: str = "warp",
-    padding: int = CONTEXT_PADDING,
-    fill: str = "mean",
-    mean=(0.0, 0.0, 0.0),
-    std=(1.0, 1.0, 1.0),
-    bgr: bool = False,
-    out_dtype=None,
-    device="cpu",
-    out=None,
-    threads: int | None = None,
-):
+def warp_boxes(image: np.ndarray, boxes, *, out=None, **options):
     """Warp many boxes of one image into a batch a network can read.
 
     Parameters
     ----------
     image : uint8 [H, W, 3], RGB
     boxes : array-like [N, 4]
-    size, mode, padding : see `crop_geometry`
-    fill : {"mean", "replicate"}
-    mean, std : three floats each, or one for all channels; RGB, in 0..255
-        The batch holds ``(pixel - mean) / std``.
-    bgr : bool
-        Put the channels of the batch in the order blue, green, red, as Caffe's networks want them.
-    out_dtype : torch.dtype, optional
-        float32 (default), bfloat16 or float16.
-    device : str or torch.device
-        Where the batch shall lie; it is made there.
-    out : torch.Tensor [M, 3, size, size], optional
-        A buffer in ``channels_last`` memory with M >= N, on the CPU and of float32 or bfloat16, to write
-        into; see `crop_buffer`. It saves the time the system needs to find fresh memory for each batch.
-    threads : int, optional
-        Threads of the CPU path; by default as many as torch uses.
+    out : torch.Tensor, optional
+        A buffer to write into, see `Warper.__call__`.
+    **options
+        The keywords of `Warper`: ``size, mode, padding, fill, mean, std, bgr, out_dtype, device, threads``.
 
     Returns
     -------
     torch.Tensor [N, 3, size, size] in ``channels_last`` memory
     """
-    import torch
+    return Warper(image, **options)(boxes, out=out)
 
-    _check_image(image)
-    _check_fill(fill)
-    dtype = out_dtype or (out.dtype if out is not None else torch.float32)
-    geometry = crop_geometry(boxes, *image.shape[:2], size=size, mode=mode, padding=padding)
-    mean = np.broadcast_to(np.asarray(mean, dtype=np.float32), 3)
-    std = np.broadcast_to(np.asarray(std, dtype=np.float32), 3)
-    if torch.device(device).type != "cpu":
-        return _warp_on_device(image, geometry, size, fill, mean, std, bgr, dtype, device)
 
-    computed = dtype if dtype in (torch.float32, torch.bfloat16) else torch.float32
-    if out is None:
-        out = crop_buffer(len(geometry), size, computed)
-    elif len(out) < len(geometry) or tuple(out.shape[1:]) != (3, size, size) or out.dtype != computed:
-        raise ValueError(
-            f"the buffer holds {list(out.shape)} of {out.dtype}, but {len(geometry)} crops of {size} pixels "
-            f"of {computed} are asked for; make one with crop_buffer"
+class Warper:
+    """Warps boxes of one image, whose normalised pixels it keeps: make it once, call it batch by batch.
+
+    Parameters
+    ----------
+    image : uint8 [H, W, 3], RGB
+    size, mode, padding : see `crop_geometry`
+    fill : {"mean", "replicate"}
+    mean, std : three floats each, or one for all channels; RGB, in 0..255
+        The crops hold ``(pixel - mean) / std``.
+    bgr : bool
+        Put the channels of the crops in the order blue, green, red, as Caffe's networks want them.
+    out_dtype : torch.dtype, optional
+        float32 (default), bfloat16 or float16.
+    device : str or torch.device
+        Where the crops shall lie; they are made there.
+    threads : int, optional
+        Threads on the CPU; by default as many as torch uses.
+    """
+
+    def __init__(
+        self,
+        image: np.ndarray,
+        *,
+        size: int = 227,
+        mode: str = "warp",
+        padding: int = CONTEXT_PADDING,
+        fill: str = "mean",
+        mean=(0.0, 0.0, 0.0),
+        std=(1.0, 1.0, 1.0),
+        bgr: bool = False,
+        out_dtype=None,
+        device="cpu",
+        threads: int | None = None,
+    ):
+        import torch
+
+        _check_image(image)
+        _check_fill(fill)
+        self.height, self.width = image.shape[:2]
+        self.size, self.mode, self.padding, self.fill = size, mode, padding, fill
+        self.dtype = out_dtype or torch.float32
+        self.device = torch.device(device)
+        self.threads = threads or torch.get_num_threads()
+
+        levels = _level_table(mean, std)
+        order = np.array([2, 1, 0] if bgr else [0, 1, 2])
+        if self.device.type == "cpu":
+            self.pixels = _look_up(np.ascontiguousarray(image), levels, order)
+        else:
+            raw = torch.from_numpy(np.ascontiguousarray(image)).to(self.device).long()
+            table = torch.from_numpy(levels).to(self.device)
+            self.pixels = torch.stack([table[c][raw[..., c]] for c in order.tolist()], dim=-1)
+
+    def __call__(self, boxes, *, out=None):
+        """Warp `boxes`.
+
+        Parameters
+        ----------
+        boxes : array-like [N, 4]
+        out : torch.Tensor [M, 3, size, size], optional
+            A `crop_buffer` with M >= N of the crops' own kind to write into, on the CPU. It saves the time the
+            system takes to find fresh memory for every batch.
+
+        Returns
+        -------
+        torch.Tensor [N, 3, size, size] in ``channels_last`` memory
+        """
+        geometry = crop_geometry(
+            boxes, self.height, self.width, size=self.size, mode=self.mode, padding=self.padding
         )
-    crops = out[: len(geometry)]
-    _warp_on_cpu(image, geometry, fill, mean, std, bgr, crops, threads or torch.get_num_threads())
-    return crops.to(dtype)
+        if self.device.type != "cpu":
+            return _warp_on_device(self.pixels, geometry, self.size, self.fill, self.dtype)
+        return self._warp_on_cpu(geometry, out)
+
+    def _warp_on_cpu(self, geometry: CropGeometry, out):
+        """Share the boxes out over threads; OpenCV and numba both let go of the GIL."""
+        import torch
+
+        n, size = len(geometry), self.size
+        computed = self.dtype if self.dtype == torch.bfloat16 else torch.float32
+        if out is None:
+            out = crop_buffer(n, size, computed)
+        rows = out.permute(0, 2, 3, 1)
+        fits = len(out) >= n and tuple(out.shape[1:]) == (3, size, size) and out.dtype == computed
+        if not fits or not rows.is_contiguous():
+            raise ValueError(
+                f"the buffer is {list(out.shape)} of {out.dtype}, but {n} crops of {size} pixels of {computed} "
+                "in channels_last memory are asked for; make one with crop_buffer"
+            )
+        as_bits = computed == torch.bfloat16  # NumPy has no bfloat16: write its bits
+        crops = (rows.view(torch.uint16) if as_bits else rows).numpy()
+
+        def work(part: slice) -> None:
+            scratch = np.empty((size, size, 3), dtype=np.float32)
+            for k in range(part.start, part.stop):
+                crop = scratch if as_bits else crops[k]
+                self._warp_one(geometry.source[k].tolist(), geometry.target[k].tolist(), crop)
+                if as_bits:
+                    _to_bfloat16(scratch.view(np.uint32).reshape(-1), crops[k].reshape(-1))
+
+        _share_out(work, n, self.threads)
+        return out[:n].to(self.dtype)
+
+    def _warp_one(self, source: list[int], target: list[int], crop: np.ndarray) -> None:
+        """Resize `source` of the image straight into `target` of a float32 crop, and fill the rest of it."""
+        x1, y1, x2, y2 = source
+        left, top, right, bottom = target
+        inside = crop[top:bottom, left:right]
+        shape = (right - left, bottom - top)
+        cv2.resize(self.pixels[y1:y2, x1:x2], shape, dst=inside, interpolation=cv2.INTER_LINEAR)
+        if shape == (self.size, self.size):
+            return
+        repeat = 1 if self.fill == "replicate" else 0  # the normalised mean is zero
+        crop[top:bottom, :left] = repeat * crop[top:bottom, left : left + 1]
+        crop[top:bottom, right:] = repeat * crop[top:bottom, right - 1 : right]
+        crop[:top] = repeat * crop[top]
+        crop[bottom:] = repeat * crop[bottom - 1]
 
 
 def crop_buffer(n: int, size: int, dtype):
@@ -327,131 +401,37 @@ def _check_fill(fill: str) -> None:
         raise ValueError(f"unknown fill {fill!r}; choose one of {', '.join(FILLS)}")
 
 
-def _warp_on_cpu(image, geometry, fill, mean, std, bgr, crops, threads) -> None:
-    """Share the boxes out over threads, each of which runs the numba kernel without the GIL."""
-    import torch
+def _level_table(mean, std) -> np.ndarray:
+    """What each of the 256 levels of each channel is once normalised, float32 [3, 256]."""
+    mean, std = (np.broadcast_to(np.asarray(values, dtype=np.float64), 3)[:, None] for values in (mean, std))
+    return ((np.arange(256) - mean) / std).astype(np.float32)
 
-    memory = crops.permute(0, 2, 3, 1)
-    if not memory.is_contiguous():
-        raise ValueError("the buffer is not in channels_last memory; make one with crop_buffer")
-    n, size = memory.shape[:2]
-    rows = memory.reshape(n, size, size * 3)
-    nothing = np.empty((0, 0, 0), dtype=np.float32)
-    if crops.dtype == torch.bfloat16:
-        floats, bits = nothing, rows.view(torch.uint16).numpy()
-    else:
-        floats, bits = rows.numpy(), nothing.astype(np.uint16)
-    order = np.array([2, 1, 0] if bgr else [0, 1, 2])
-    pixels = np.ascontiguousarray(image)
 
-    def work(part: slice) -> None:
-        _warp_kernel(
-            pixels,
-            geometry.source[part],
-            geometry.target[part],
-            order,
-            mean,
-            1 / std,
-            fill == "replicate",
-            floats[part],
-            bits[part],
-        )
-
+def _share_out(work, n: int, threads: int) -> None:
+    """Call ``work(slice)`` on `n` items in as many equal parts as threads are worth while."""
     workers = max(1, min(threads, os.cpu_count() or 1, n // _CROPS_PER_THREAD))
     edges = [n * k // workers for k in range(workers + 1)]
-    parts = [slice(start, end) for start, end in zip(edges, edges[1:], strict=False)]
-    if workers == 1:
-        work(parts[0])
-    else:
-        with ThreadPoolExecutor(workers - 1) as pool:
-            others = [pool.submit(work, part) for part in parts[1:]]
-            work(parts[0])
-            for other in others:
-                other.result()
+    first, *others = [slice(start, end) for start, end in zip(edges[:-1], edges[1:], strict=True)]
+    if not others:
+        work(first)
+        return
+    with ThreadPoolExecutor(len(others)) as pool:
+        running = [pool.submit(work, part) for part in others]
+        work(first)
+        for task in running:
+            task.result()
 
 
 @njit(cache=True, nogil=True)
-def _warp_kernel(pixels, source, target, order, mean, inverse_std, replicate, floats, bits):
-    """Warp each box row by row into `floats` [N, S, 3 S] or, as bfloat16, into `bits` [N, S, 3 S].
-
-    Bilinear interpolation is separable: a row of the image is first stretched sideways, once, and kept while
-    the rows of the crop that lie between it and the next are blended from the two. The blend runs over memory
-    in order; subtracting the mean is linear, so it is done on the stretched rows.
-    """
-    as_bits = bits.size > 0
-    size = bits.shape[1] if as_bits else floats.shape[1]
-    x_lower, x_upper = np.empty(size, np.int64), np.empty(size, np.int64)
-    y_lower, y_upper = np.empty(size, np.int64), np.empty(size, np.int64)
-    x_weight, y_weight = np.empty(size, np.float32), np.empty(size, np.float32)
-    upper_row, lower_row = np.empty(size * 3, np.float32), np.empty(size * 3, np.float32)
-    blended = np.empty(size * 3, np.float32)
-    blended_bits = blended.view(np.uint32)
-
-    for k in range(len(source)):
-        _taps(source[k, 0], source[k, 2], target[k, 0], target[k, 2], x_lower, x_upper, x_weight)
-        _taps(source[k, 1], source[k, 3], target[k, 1], target[k, 3], y_lower, y_upper, y_weight)
-        left, top, right, bottom = target[k]
-        if replicate:
-            left, top, right, bottom = 0, 0, size, size
-        upper_row[:] = 0
-        lower_row[:] = 0
-        upper_y, lower_y = -1, -1
-        for y in range(size):
-            if y < top or y >= bottom:
-                blended[:] = 0
-            else:
-                if y_lower[y] == lower_y:
-                    upper_row, lower_row = lower_row, upper_row
-                    upper_y, lower_y = lower_y, upper_y
-                if y_lower[y] != upper_y:
-                    upper_y = y_lower[y]
-                    row = pixels[upper_y]
-                    _stretch(
-                        row, x_lower, x_upper, x_weight, left, right, order, mean, inverse_std, upper_row
-                    )
-                if y_upper[y] != lower_y:
-                    lower_y = y_upper[y]
-                    row = pixels[lower_y]
-                    _stretch(
-                        row, x_lower, x_upper, x_weight, left, right, order, mean, inverse_std, lower_row
-                    )
-                _blend(upper_row, lower_row, y_weight[y], blended)
-            if as_bits:
-                _to_bfloat16(blended_bits, bits[k, y])
-            else:
-                floats[k, y] = blended
-
-
-@njit(cache=True, nogil=True)
-def _taps(source_start, source_end, target_start, target_end, lower, upper, weight):
-    """For each crop pixel of one axis, the two image pixels it lies between and the weight of the second."""
-    ratio = (source_end - source_start) / (target_end - target_start)
-    for i in range(len(lower)):
-        inside = min(max(i, target_start), target_end - 1)
-        point = source_start + (inside - target_start + 0.5) * ratio - 0.5
-        point = min(max(point, float(source_start)), float(source_end - 1))
-        lower[i] = int(point)
-        upper[i] = min(lower[i] + 1, source_end - 1)
-        weight[i] = point - lower[i]
-
-
-@njit(cache=True, nogil=True)
-def _stretch(row, lower, upper, weight, left, right, order, mean, inverse_std, out):
-    """Interpolate one row of the image sideways and normalise it, for the columns [left, right) only."""
-    for c in range(3):
-        channel = order[c]
-        shift, factor = mean[channel], inverse_std[channel]
-        for x in range(left, right):
-            a = np.float32(row[lower[x], channel])
-            b = np.float32(row[upper[x], channel])
-            out[3 * x + c] = (a + weight[x] * (b - a) - shift) * factor
-
-
-@njit(cache=True, nogil=True)
-def _blend(upper_row, lower_row, weight, out):
-    """Blend two stretched rows."""
-    for i in range(len(out)):
-        out[i] = upper_row[i] + weight * (lower_row[i] - upper_row[i])
+def _look_up(image, levels, order):
+    """Normalised pixels of an image, float32 [H, W, 3], with the channels in the given order."""
+    height, width = image.shape[:2]
+    pixels = np.empty((height, width, 3), np.float32)
+    for y in range(height):
+        for x in range(width):
+            for c in range(3):
+                pixels[y, x, c] = levels[order[c], image[y, x, order[c]]]
+    return pixels
 
 
 @njit(cache=True, nogil=True)
@@ -462,30 +442,19 @@ def _to_bfloat16(float_bits, out):
         out[i] = (float_bits[i] + np.uint32(0x7FFF) + tie) >> np.uint32(16)
 
 
-def _warp_on_device(image, geometry, size, fill, mean, std, bgr, dtype, device):
+def _warp_on_device(pixels, geometry: CropGeometry, size: int, fill: str, dtype):
     """Warp with torch operations only, a few hundred boxes at a time; no loop over boxes."""
     import torch
 
-    order = [2, 1, 0] if bgr else [0, 1, 2]
-    pixels = torch.from_numpy(np.ascontiguousarray(image)).to(device)[..., order].float()
-    normalise = [torch.tensor(values[order], device=device) for values in (mean, std)]
-    pixels = (pixels - normalise[0]) / normalise[1]
-    crops = torch.empty((len(geometry), size, size, 3), dtype=dtype, device=device)
+    crops = torch.empty((len(geometry), size, size, 3), dtype=dtype, device=pixels.device)
     for start in range(0, len(geometry), _TORCH_CHUNK):
         part = slice(start, start + _TORCH_CHUNK)
-        x_lower, x_upper, x_weight, x_inside = _device_taps(geometry, part, 0, size, device)
-        y_lower, y_upper, y_weight, y_inside = _device_taps(geometry, part, 1, size, device)
-        x_weight, y_weight = x_weight[:, None, :, None], y_weight[:, :, None, None]
-        above = torch.lerp(
-            pixels[y_lower[:, :, None], x_lower[:, None, :]],
-            pixels[y_lower[:, :, None], x_upper[:, None, :]],
-            x_weight,
-        )
-        below = torch.lerp(
-            pixels[y_upper[:, :, None], x_lower[:, None, :]],
-            pixels[y_upper[:, :, None], x_upper[:, None, :]],
-            x_weight,
-        )
+        x_lower, x_upper, x_weight, x_inside = _device_taps(geometry, part, 0, size, pixels.device)
+        y_lower, y_upper, y_weight, y_inside = _device_taps(geometry, part, 1, size, pixels.device)
+        x_lower, x_upper, x_weight = x_lower[:, None, :], x_upper[:, None, :], x_weight[:, None, :, None]
+        y_lower, y_upper, y_weight = y_lower[:, :, None], y_upper[:, :, None], y_weight[:, :, None, None]
+        above = torch.lerp(pixels[y_lower, x_lower], pixels[y_lower, x_upper], x_weight)
+        below = torch.lerp(pixels[y_upper, x_lower], pixels[y_upper, x_upper], x_weight)
         blended = torch.lerp(above, below, y_weight)
         if fill == "mean":
             blended *= (x_inside[:, None, :] & y_inside[:, :, None])[..., None]
@@ -493,8 +462,11 @@ def _warp_on_device(image, geometry, size, fill, mean, std, bgr, dtype, device):
     return crops.permute(0, 3, 1, 2)
 
 
-def _device_taps(geometry, part, axis, size, device):
-    """`_taps` for a slice of the boxes at once, as tensors [n, size]; in NumPy, as some devices lack float64."""
+def _device_taps(geometry: CropGeometry, part: slice, axis: int, size: int, device):
+    """For a slice of the boxes, the pixels each crop pixel lies between along one axis; tensors [n, size].
+
+    Worked out in NumPy, because not every device has float64.
+    """
     import torch
 
     source_start, source_end = geometry.source[part, axis, None], geometry.source[part, axis + 2, None]
