@@ -1,0 +1,167 @@
+"""Files are whole or absent, whatever happens while they are written."""
+
+import errno
+import hashlib
+import os
+import signal
+import subprocess
+import sys
+import threading
+
+import pytest
+
+from rcnn_helpers import storage
+from rcnn_helpers.errors import StoreError
+
+
+def names(folder):
+    return sorted(path.name for path in folder.iterdir())
+
+
+def test_file_is_written_and_replaced(tmp_path):
+    path = tmp_path / "new" / "a.bin"
+    storage.atomic_write(path, lambda file: file.write(b"first"))
+    storage.atomic_write(path, lambda file: file.write(b"second"))
+    assert path.read_bytes() == b"second"
+    assert names(path.parent) == ["a.bin"]
+
+
+@pytest.mark.parametrize("error", [ValueError("ours"), KeyboardInterrupt()])
+def test_old_file_stays_when_writing_breaks_off(tmp_path, error):
+    path = tmp_path / "a.bin"
+    path.write_bytes(b"old")
+
+    def write(file):
+        file.write(b"half of the n")
+        raise error
+
+    with pytest.raises(type(error)):
+        storage.atomic_write(path, write)
+    assert path.read_bytes() == b"old"
+    assert names(tmp_path) == ["a.bin"]
+
+
+def test_full_disk_names_file_and_space(tmp_path, monkeypatch):
+    def write(file):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(storage, "free_space", lambda path: 3_000_000)
+    with pytest.raises(StoreError, match=r"a\.bin: No space left on device; 3 MB are free"):
+        storage.atomic_write(tmp_path / "a.bin", write)
+    assert names(tmp_path) == []
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs the device /dev/full of Linux")
+def test_full_device_is_reported_by_a_real_write(tmp_path):
+    def write(file):
+        with open("/dev/full", "wb", buffering=0) as full:
+            full.write(b"x")
+
+    with pytest.raises(StoreError, match="No space left"):
+        storage.atomic_write(tmp_path / "a.bin", write)
+
+
+def test_file_in_the_place_of_a_folder(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(StoreError, match="check that its folder exists"):
+        storage.atomic_write(tmp_path / "file" / "a.bin", lambda file: file.write(b"x"))
+
+
+def test_file_killed_half_way_is_not_there(tmp_path):
+    script = (
+        "import os, signal, sys\n"
+        "from rcnn_helpers.storage import atomic_write\n"
+        "def write(file):\n"
+        "    file.write(b'half'); file.flush(); os.kill(os.getpid(), signal.SIGKILL)\n"
+        "atomic_write(sys.argv[1], write)\n"
+    )
+    path = tmp_path / "a.bin"
+    done = subprocess.run([sys.executable, "-c", script, str(path)])
+    assert done.returncode == -signal.SIGKILL
+    assert not path.exists()
+
+
+def test_many_writers_leave_one_whole_file(tmp_path):
+    path = tmp_path / "a.bin"
+    contents = [bytes([i]) * 50_000 for i in range(8)]
+    threads = [
+        threading.Thread(target=storage.atomic_write, args=(path, lambda file, c=c: file.write(c)))
+        for c in contents
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert path.read_bytes() in contents
+    assert names(tmp_path) == ["a.bin"]
+
+
+def test_permissions_follow_the_users_mask(tmp_path):
+    before = os.umask(0o027)
+    try:
+        storage.atomic_write(tmp_path / "a.bin", lambda file: file.write(b"x"))
+    finally:
+        os.umask(before)
+    assert (tmp_path / "a.bin").stat().st_mode & 0o777 == 0o640
+
+
+def test_folder_appears_when_it_is_finished(tmp_path):
+    target = tmp_path / "deep" / "folder"
+    with storage.atomic_folder(target) as building:
+        (building / "a.txt").write_text("a")
+        assert not target.exists()
+        assert building.parent == target.parent
+    assert names(target) == ["a.txt"]
+    assert names(target.parent) == ["folder"]
+
+
+def test_unfinished_folder_is_removed(tmp_path):
+    with pytest.raises(ZeroDivisionError), storage.atomic_folder(tmp_path / "folder") as building:
+        (building / "a.txt").write_text("a")
+        raise ZeroDivisionError
+    assert names(tmp_path) == []
+
+
+def test_folder_of_another_process_is_kept(tmp_path):
+    target = tmp_path / "folder"
+    with storage.atomic_folder(target) as building:
+        (building / "a.txt").write_text("ours")
+        target.mkdir()
+        (target / "a.txt").write_text("theirs")
+    assert (target / "a.txt").read_text() == "theirs"
+    assert names(tmp_path) == ["folder"]
+
+
+def test_file_in_the_place_of_the_folder(tmp_path):
+    (tmp_path / "folder").write_text("a file")
+    with pytest.raises(StoreError, match="folder"), storage.atomic_folder(tmp_path / "folder") as building:
+        (building / "a.txt").write_text("a")
+    assert names(tmp_path) == ["folder"]
+
+
+def test_sha256_is_hashlibs(tmp_path):
+    (tmp_path / "a.bin").write_bytes(b"abc" * 100_000)
+    assert storage.sha256(tmp_path / "a.bin") == hashlib.sha256(b"abc" * 100_000).hexdigest()
+
+
+def test_json_round_trip_keeps_text_readable(tmp_path):
+    value = {"Größe": [1, 2.5, None, True], "b": {"c": "d"}}
+    storage.write_json(tmp_path / "a.json", value)
+    assert storage.read_json(tmp_path / "a.json") == value
+    assert "Größe" in (tmp_path / "a.json").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b"\xff\xfe", b"[" * 100_000])
+def test_damaged_json_names_the_file(tmp_path, content):
+    (tmp_path / "a.json").write_bytes(content)
+    with pytest.raises(StoreError, match=r"a\.json is not valid JSON"):
+        storage.read_json(tmp_path / "a.json")
+
+
+def test_missing_json(tmp_path):
+    with pytest.raises(StoreError, match=r"missing\.json"):
+        storage.read_json(tmp_path / "missing.json")
+
+
+def test_free_space_of_a_folder_that_is_not_there_yet(tmp_path):
+    assert storage.free_space(tmp_path / "a" / "b") > 0
