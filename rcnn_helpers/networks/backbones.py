@@ -16,8 +16,10 @@ STD = (58.395, 57.12, 57.375)
 class SqueezeRegionNet(RegionNet):
     """SqueezeNet 1.1: its classifier is convolutional and reads the 13x13 map in front of pool5.
 
-    The original has no pool5, fc6 or fc7. Our pool5 is the 3x3 max pooling of stride 2 that AlexNet has at
-    this depth, so a 227x227 crop gives 512 channels of 6x6 cells, 18,432 values.
+    The original has no pool5, fc6 or fc7. Our pool5 is the 3x3 max pooling of stride 2 that AlexNet has at this
+    depth: it turns the 13x13 cells of the last fire module into 512 channels of 6x6 cells, 18,432 values. Crops
+    are 224 pixels wide, as in the net's training; at 227 its pools, which round up, would give 14x14 cells, and
+    no window of our pool5 would cover the last row and column.
     """
 
     def __init__(self, trunk, pool5, classifier):
@@ -99,7 +101,7 @@ VGG16 = NetworkSpec(
 SQUEEZENET1_1 = NetworkSpec(
     name="squeezenet1_1",
     build=build_squeezenet,
-    input_size=227,
+    input_size=224,
     mean=MEAN,
     std=STD,
     shapes={"pool5": (512, 6, 6)},
