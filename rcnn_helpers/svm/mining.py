@@ -292,7 +292,8 @@ class _RowPool:
             self.origins,
             self.boxes,
         ]
-        self.max_rows = self.max_memory // sum(array[:0].strides[0] for array in self._columns)
+        row_bytes = sum(array.itemsize * int(np.prod(array.shape[1:])) for array in self._columns)
+        self.max_rows = self.max_memory // row_bytes
 
     def __len__(self):
         return len(self.slot_of)
