@@ -119,7 +119,7 @@ def free_space(path) -> int:
 
 
 def _temporary_sibling(path: Path) -> Path:
-    return path.with_name(f".{path.name[:100]}.{uuid.uuid4().hex}.tmp")
+    return path.with_name(f".{path.name[:40]}.{uuid.uuid4().hex}.tmp")
 
 
 def _cannot_write(path: Path, error: OSError) -> StoreError:
