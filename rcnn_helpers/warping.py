@@ -306,14 +306,16 @@ class Warper:
         self.device = torch.device(device)
         self.threads = threads or torch.get_num_threads()
 
-        levels = _level_table(mean, std)
-        order = np.array([2, 1, 0] if bgr else [0, 1, 2])
+        self.image = image
+        self.levels = _level_table(mean, std)
+        self.order = np.array([2, 1, 0] if bgr else [0, 1, 2])
+        self.part = np.array([self.width, self.height, 0, 0])  # normalised so far: nothing
         if self.device.type == "cpu":
-            self.pixels = _look_up(np.ascontiguousarray(image), levels, order)
+            self.pixels = np.empty((0, 0, 3), dtype=np.float32)
         else:
             raw = torch.from_numpy(np.ascontiguousarray(image)).to(self.device).long()
-            table = torch.from_numpy(levels).to(self.device)
-            self.pixels = torch.stack([table[c][raw[..., c]] for c in order.tolist()], dim=-1)
+            table = torch.from_numpy(self.levels).to(self.device)
+            self.pixels = torch.stack([table[c][raw[..., c]] for c in self.order.tolist()], dim=-1)
 
     def __call__(self, boxes, *, out=None):
         """Warp `boxes`.
@@ -354,19 +356,37 @@ class Warper:
         as_bits = computed == torch.bfloat16  # NumPy has no bfloat16: write its bits
         crops = (rows.view(torch.uint16) if as_bits else rows).numpy()
 
+        sources = self._in_normalised_part(geometry.source).tolist()
+        targets = geometry.target.tolist()
+
         def work(part: slice) -> None:
             scratch = np.empty((size, size, 3), dtype=np.float32)
             for k in range(part.start, part.stop):
                 crop = scratch if as_bits else crops[k]
-                self._warp_one(geometry.source[k].tolist(), geometry.target[k].tolist(), crop)
+                self._warp_one(sources[k], targets[k], crop)
                 if as_bits:
                     _to_bfloat16(scratch.view(np.uint32).reshape(-1), crops[k].reshape(-1))
 
         _share_out(work, n, self.threads)
         return out[:n].to(self.dtype)
 
+    def _in_normalised_part(self, source: np.ndarray) -> np.ndarray:
+        """Normalise as much of the image as is read, unless it is already; return `source` counted from there.
+
+        A photograph of many megapixels is thus not converted for the sake of one small box.
+        """
+        if len(source) == 0:
+            return source
+        needed = np.concatenate([source[:, :2].min(axis=0), source[:, 2:].max(axis=0)])
+        if (needed[:2] < self.part[:2]).any() or (needed[2:] > self.part[2:]).any():
+            start, end = np.minimum(needed[:2], self.part[:2]), np.maximum(needed[2:], self.part[2:])
+            self.part = np.concatenate([start, end])
+            image = np.ascontiguousarray(self.image[start[1] : end[1], start[0] : end[0]])
+            self.pixels = _look_up(image, self.levels, self.order)
+        return source - np.tile(self.part[:2], 2)
+
     def _warp_one(self, source: list[int], target: list[int], crop: np.ndarray) -> None:
-        """Resize `source` of the image straight into `target` of a float32 crop, and fill the rest of it."""
+        """Resize `source` of the pixels straight into `target` of a float32 crop, and fill the rest of it."""
         x1, y1, x2, y2 = source
         left, top, right, bottom = target
         inside = crop[top:bottom, left:right]
