@@ -16,7 +16,7 @@ there is an error that names the file, what was found and what to do, never a si
 import math
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from xml.etree.ElementTree import Element, ParseError, SubElement, indent, tostring
 
@@ -334,7 +334,11 @@ class VOCDataset:
     def annotation(self, image_id: str) -> Annotation:
         """The annotation of an image, read once and kept; AnnotationError if it is missing or malformed."""
         if image_id not in self._annotations:
-            self._annotations[image_id] = read_annotation(self._annotation_path(image_id))
+            found = read_annotation(self._annotation_path(image_id))
+            # An id may name a subfolder, which the file's own name does not tell.
+            self._annotations[image_id] = (
+                found if found.image_id == image_id else replace(found, image_id=image_id)
+            )
         return self._annotations[image_id]
 
     def boxes_of(self, image_id: str, name: str, *, include_difficult: bool = True) -> np.ndarray:

@@ -485,6 +485,14 @@ class TestVOCDataset:
         with pytest.raises(AnnotationError, match=r"000001\.jpg\.xml; lists hold ids without suffix"):
             _ = VOCDataset(folder, "train").classes
 
+    def test_ids_may_name_a_subfolder(self, folder):
+        write_annotation(folder / "Annotations" / "set_a" / "1.xml", annotation_of("1"))
+        write_image(folder / "JPEGImages" / "set_a" / "1.png", np.zeros((80, 100, 3), dtype=np.uint8))
+        write_image_set(folder / "ImageSets" / "Main" / "mine.txt", ["set_a/1"])
+        dataset = VOCDataset(folder, "mine")
+        assert dataset.annotation("set_a/1").image_id == "set_a/1"
+        assert dataset.image("set_a/1").shape == (80, 100, 3)
+
     def test_broken_picture_is_named(self, folder):
         path = folder / "JPEGImages" / "000001.jpg"
         path.write_bytes(path.read_bytes()[:300])
