@@ -359,13 +359,9 @@ class RCNN:
                 f"{path}: SVM weights have shape {coef.shape}, but {len(detector.classes_)} classes on "
                 f"{network.name}'s {detector.layer} need {expected}; train the detector again"
             )
-        detector.svms_ = LinearSVMs.from_weights(
-            coef,
-            intercept,
-            C=detector.C,
-            positive_weight=detector.positive_weight,
-            bias_scale=detector.bias_scale,
-        )
+        svms = LinearSVMs(detector.C, detector.positive_weight, detector.bias_scale)
+        svms.coef_, svms.intercept_, svms.n_features_in_ = coef, intercept, expected[1]
+        detector.svms_ = svms
         return detector
 
     def _settings(self) -> dict:
