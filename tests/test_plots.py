@@ -1,0 +1,169 @@
+"""Figures: what is drawn, that nothing is cut off, that JPEGs stay small and carry a description."""
+
+import io
+import subprocess
+import sys
+from types import SimpleNamespace
+
+import matplotlib
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+
+from rcnn_helpers import plots
+from rcnn_helpers.warping import warp_reference
+
+matplotlib.use("Agg")
+from matplotlib import pyplot as plt
+
+
+@pytest.fixture(autouse=True)
+def clean_figures():
+    with matplotlib.rc_context():
+        plots.use_style()
+        yield
+    plt.close("all")
+
+
+@pytest.fixture
+def photo(rng):
+    ramp = np.linspace(0, 255, 400)[None, :, None] * np.ones((300, 1, 3))
+    return np.clip(ramp + rng.normal(0, 20, (300, 400, 3)), 0, 255).astype(np.uint8)
+
+
+def curve(recall, precision):
+    return SimpleNamespace(recall=np.array(recall, float), precision=np.array(precision, float))
+
+
+def test_importing_plots_loads_neither_matplotlib_nor_torch():
+    code = "import sys, rcnn_helpers.plots; assert not {'matplotlib', 'torch', 'pandas'} & set(sys.modules)"
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_no_text_is_smaller_than_eleven_points():
+    ax = plots.precision_recall({f"class {i}": curve([0.5], [1]) for i in range(20)})
+    ax.figure.canvas.draw()
+    sizes = [text.get_fontsize() for text in ax.figure.findobj(matplotlib.text.Text) if text.get_text()]
+    assert min(sizes) >= 11
+
+
+def test_everything_in_a_figure_lies_inside_it():
+    curves = {f"a class with a long name {i}": curve([0.2, 0.8], [1, 0.5]) for i in range(20)}
+    figure = plots.precision_recall(curves).figure
+    figure.canvas.draw()
+    box = figure.get_tightbbox()
+    width, height = figure.get_size_inches()
+    assert box.x0 >= -0.02 and box.y0 >= -0.02 and box.x1 <= width + 0.02 and box.y1 <= height + 0.02
+
+
+def test_twenty_lines_differ_in_colour_and_dash():
+    ax = plots.precision_recall({f"class {i}": curve([0.2, 0.8], [1, 0.5]) for i in range(20)})
+    looks = {(line.get_color(), str(line._unscaled_dash_pattern)) for line in ax.lines}
+    assert len(looks) == 20
+
+
+def test_precision_recall_of_one_class_shows_the_eleven_recalls():
+    ax = plots.precision_recall({"cat": curve([0.1, 0.1, 0.3], [1, 0.5, 2 / 3])}, ap={"cat": 0.3})
+    assert ax.get_legend_handles_labels()[1][0] == "cat, AP 30.0"
+    eleven = ax.lines[-1]
+    assert eleven.get_ydata() == pytest.approx([1, 1, 2 / 3, 2 / 3] + [0] * 7)
+
+
+def test_a_class_without_positives_or_detections_is_left_out():
+    ax = plots.precision_recall({"none": curve([np.nan], [0]), "empty": curve([], [])})
+    assert not ax.lines
+
+
+def test_recall_curves():
+    figure = plots.average_recall_curves(
+        [10, 100, 1000], {"search": [0.2, 0.6, 0.9]}, [0.5, 0.7, 0.9], {"search": [0.9, 0.7, 0.2]}
+    )
+    left, right = figure.axes
+    assert left.get_xscale() == "log" and left.lines[0].get_ydata().tolist() == [0.2, 0.6, 0.9]
+    assert right.lines[0].get_xdata().tolist() == [0.5, 0.7, 0.9]
+
+
+def test_bars_carry_their_numbers_and_a_class_without_objects_says_so():
+    ax = plots.average_precision_bars({"cat": 0.5, "dog": np.nan, "cow": 0.25})
+    texts = [text.get_text() for text in ax.texts]
+    assert texts == ["no objects", "25.0", "50.0"]
+    assert [label.get_text() for label in ax.get_yticklabels()] == ["dog", "cow", "cat"]
+    ax = plots.average_precision_bars({"fc7": {"cat": 0.5, "cow": 0.2}, "pool5": {"cat": 0.3, "cow": 0.1}})
+    assert len(ax.patches) == 4
+    assert len({bar.get_hatch() for bar in ax.patches}) == 2
+
+
+def test_table_of_average_precision():
+    table = plots.average_precision_table({"cat": 0.5, "dog": np.nan, "cow": 0.25})
+    assert table.loc["AP", "mAP"] == 37.5
+    table = plots.average_precision_table({"fc7": {"cat": 0.5}, "pool5": {"cat": 0.3}})
+    assert table["cat"].tolist() == [50, 30]
+
+
+def test_merge_step_counts_the_regions(photo):
+    before = np.arange(300 * 400).reshape(300, 400) // 30_000
+    after = np.where(before == 1, 0, before)
+    figure = plots.merge_step(
+        photo, before, after, outlined=[[0, 0, 400, 75], [0, 75, 400, 150], [0, 0, 400, 150]]
+    )
+    titles = [ax.get_title() for ax in figure.axes]
+    assert titles == ["image", "before: 4 regions", "after: 3 regions"]
+
+
+def test_svm_history_has_a_plot_for_each_column_and_a_line_for_each_class():
+    rows = [
+        {"round": r, "class": c, "negatives": 10 * r, "objective": 1 / r}
+        for r in (1, 2)
+        for c in ("cat", "cow")
+    ]
+    figure = plots.svm_history(pd.DataFrame(rows))
+    assert [ax.get_title() for ax in figure.axes] == ["negatives", "objective"]
+    assert [len(ax.lines) for ax in figure.axes] == [2, 2]
+    figure = plots.svm_history(pd.DataFrame(rows)[["objective"]])
+    assert figure.axes[0].lines[0].get_xdata().tolist() == [1, 2, 3, 4]
+
+
+def test_warp_grid_is_laid_out_as_figure_seven(photo):
+    figure = plots.warp_grid(
+        photo, [[50, 60, 200, 120], [10, 10, 60, 250]], warp_reference, names=["wide", "tall"]
+    )
+    assert len(figure.axes) == 2 * 2 * 5
+    assert figure.axes[0].get_ylabel() == "wide\npadding 0"
+    assert [ax.get_title().split(" ")[0] for ax in figure.axes[1:5]] == ["(A)", "(B)", "(C)", "(D)"]
+    warped = figure.axes[4].images[0].get_array()
+    expected = warp_reference(photo, [50, 60, 200, 120], mode="warp", padding=0)
+    assert np.abs(warped.astype(float) - expected).max() <= 0.5
+
+
+def test_images_are_shown_as_they_are(photo):
+    ax = plots.show_image(photo, title="a photo")
+    assert (ax.images[0].get_array() == photo).all()
+    figure = plots.image_grid([photo] * 5, list("abcde"), columns=3)
+    assert sum(len(ax.images) for ax in figure.axes) == 5
+
+
+def test_a_jpeg_is_small_and_carries_its_description(photo):
+    picture = plots.jpeg_figure(plots.average_precision_bars({"cat": 0.5}), alt='AP of "cat" & co')
+    assert Image.open(io.BytesIO(picture.data)).format == "JPEG"
+    assert len(picture.data) < 60_000
+    assert 'alt="AP of &quot;cat&quot; &amp; co"' in picture._repr_html_()
+    assert "AP of" in repr(picture)
+    assert not plt.get_fignums()  # closed, or notebooks would show it twice
+    small, large = (plots.jpeg_figure(photo, alt="a ramp", quality=q, width=300) for q in (30, 90))
+    assert len(small.data) < len(large.data)
+    assert 'width="300"' in small._repr_html_()
+    decoded = np.asarray(Image.open(io.BytesIO(large.data))).astype(float)
+    assert decoded.shape == photo.shape and np.abs(decoded - photo).mean() < 20
+
+
+def test_show_displays_once_and_returns_nothing(monkeypatch, photo):
+    shown = []
+    monkeypatch.setattr("IPython.display.display", shown.append)
+    assert plots.show(photo, alt="a ramp") is None
+    assert [picture.alt for picture in shown] == ["a ramp"]
+
+
+def test_a_figure_without_a_description_is_refused(photo):
+    with pytest.raises(ValueError, match="alt is empty"):
+        plots.jpeg_figure(photo, alt=" ")
