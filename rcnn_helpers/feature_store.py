@@ -167,12 +167,13 @@ class FeatureStore:
                 'With precision="float16" try "float32"'
             )
         tensors = {"boxes": boxes, "is_gt": is_gt, **_pack(features, self.dtype)}
-        metadata = {"image_id": image_id, "key": self.key, "inputs": inputs}
-        metadata["checksum"] = _checksum(tensors, metadata)
+        entry = {"image_id": image_id, "key": self.key, "inputs": inputs}
+        entry["checksum"] = _checksum(tensors, entry)
         settings = self.folder / "settings.json"
         if not settings.exists():
             write_json(settings, self.settings)
-        content = save(tensors, metadata=metadata)
+        # One field only: safetensors writes several in random order, and equal entries shall be equal files.
+        content = save(tensors, metadata={"entry": json.dumps(entry, sort_keys=True)})
         atomic_write(self.path(image_id), lambda file: file.write(content))
 
     def read(self, image_id: str, layer: str | None = None) -> RegionFeatures:
@@ -208,24 +209,23 @@ class FeatureStore:
         self.path(image_id).unlink(missing_ok=True)
 
     def _load(self, image_id: str) -> tuple[dict[str, str], dict[str, np.ndarray]]:
-        """Metadata and tensors of an entry, after its checksum has been verified."""
+        """What an entry says about itself and its tensors, after the checksum has been verified."""
         path = self.path(image_id)
         try:
             with safe_open(path, framework="np") as file:
-                metadata = file.metadata() or {}
+                entry = json.loads(file.metadata()["entry"])
                 tensors = {name: file.get_tensor(name) for name in file.keys()}
         except FileNotFoundError:
             raise StoreError(
                 f"there are no features of image {image_id} in {self.folder}; extract them with extract_dataset"
             ) from None
-        except (SafetensorError, OSError, ValueError, KeyError) as error:
+        except (SafetensorError, OSError, ValueError, KeyError, TypeError) as error:
             raise _damaged(path, str(error)) from error
-        expected = metadata.pop("checksum", None)
-        if expected != _checksum(tensors, metadata):
+        if entry.pop("checksum", None) != _checksum(tensors, entry):
             raise _damaged(path, "its checksum is wrong")
-        if (metadata.get("image_id"), metadata.get("key")) != (image_id, self.key):
+        if (entry["image_id"], entry["key"]) != (image_id, self.key):
             raise _damaged(path, "it belongs to another image or store")
-        return metadata, tensors
+        return entry, tensors
 
     # -- space ---------------------------------------------------------------------------------------------
 
@@ -331,9 +331,9 @@ def _unpack(tensors: dict[str, np.ndarray], dim: int) -> np.ndarray:
     return features.reshape(n, dim)
 
 
-def _checksum(tensors: dict[str, np.ndarray], metadata: dict[str, str]) -> str:
-    """SHA-256 over names, types, shapes and content of tensors, and over the metadata."""
-    digest = hashlib.sha256(json.dumps(metadata, sort_keys=True).encode())
+def _checksum(tensors: dict[str, np.ndarray], entry: dict[str, str]) -> str:
+    """SHA-256 over names, types, shapes and content of tensors, and over what the entry says about itself."""
+    digest = hashlib.sha256(json.dumps(entry, sort_keys=True).encode())
     for name in sorted(tensors):
         array = np.ascontiguousarray(tensors[name])
         digest.update(f"{name} {array.dtype} {array.shape}".encode())
