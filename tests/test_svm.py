@@ -108,6 +108,12 @@ class TestSolver:
         assert svms.alphas_.sum() == pytest.approx(1.0, abs=1e-4)
         assert svms.objective_[0] == pytest.approx(0.5, abs=1e-4)
 
+    def test_rows_of_zeros_without_a_bias_do_no_harm(self):
+        X = np.array([[1.0], [-1.0], [0.0]])
+        svms = LinearSVMs(C=10.0, positive_weight=1, bias_scale=0, tol=1e-6).fit(X, [1, -1, -1])
+        assert svms.coef_ == pytest.approx(np.array([[1.0]]), abs=1e-3)
+        assert svms.alphas_[2, 0] == 10.0 and svms.objective_[0] == pytest.approx(10.5, rel=1e-4)
+
     def test_duality_gap_is_small_and_not_negative(self):
         X, Y = problem(**SHAPES["imbalanced"])
         svms = LinearSVMs(tol=1e-4).fit(X, Y)
@@ -152,11 +158,13 @@ class TestSolver:
         assert warm.objective_ == pytest.approx(cold.objective_, rel=2e-5)
         assert np.abs(warm.coef_ - cold.coef_).max() < 0.02 * np.abs(cold.coef_).max()
 
-    def test_starting_from_the_solution_takes_one_round(self):
+    def test_starting_from_the_solution_changes_nothing(self):
         X, Y = problem(**SHAPES["imbalanced"])
         first = LinearSVMs().fit(X, Y)
         again = LinearSVMs().fit(X, Y, initial_alphas=first.alphas_)
-        assert (again.n_iter_ == 1).all() and (first.n_iter_ > 1).any()
+        assert (first.n_iter_ > 0).all() and (again.n_iter_ == 0).all()
+        assert (again.alphas_ == first.alphas_).all()
+        assert np.abs(again.coef_ - first.coef_).max() < 1e-4 * np.abs(first.coef_).max()
 
     def test_the_same_seed_gives_the_same_bits_with_any_number_of_threads(self):
         X, Y = problem(**SHAPES["ignored"])
@@ -213,6 +221,7 @@ class TestEstimator:
             (dict(Y=np.array([[1, -1], [-1, -1], [-1, 0]])), "class 1 has no positive"),
             (dict(Y=np.array([1, 1, 0])), "class 0 has no negative"),
             (dict(initial_alphas=np.zeros((2, 1))), "initial_alphas"),
+            (dict(initial_alphas=np.full((3, 1), np.nan)), "initial_alphas"),
         ],
     )
     def test_says_what_is_wrong_with_the_examples(self, change, message):
@@ -332,7 +341,7 @@ class TestMining:
             assert len(cached) < (y < 0).sum() / 2  # while most negatives are out of memory
 
     def test_counts_in_history_add_up(self):
-        svms = train_detector_svms(toy_images(spread=1.5), NAMES, **TOY, retrain_after=25)
+        svms = train_detector_svms(toy_images(spread=1.5), NAMES, **TOY, retrain_after=25, passes=2)
         history = svms.history_
         assert list(history.columns) == list(HISTORY_COLUMNS)
         assert not history.isna().any(axis=None)
@@ -481,6 +490,24 @@ class TestMining:
     def test_a_generator_is_refused_with_the_remedy(self):
         with pytest.raises(TrainingError, match="starts anew"):
             train_detector_svms((image for image in toy_images()), NAMES)
+
+    def test_images_in_another_order_or_number_are_refused(self):
+        class Changing:
+            def __init__(self, *rounds):
+                self.rounds = list(rounds)
+
+            def __iter__(self):
+                # `iter` is called once before the first round, to see whether it starts anew.
+                return iter(self.rounds.pop(0) if len(self.rounds) > 1 else self.rounds[0])
+
+        images = toy_images(4)
+        for later, message in (
+            (images[::-1], "was 000000 in the first round"),
+            (images[:3], "only 3"),
+            (images + toy_images(5)[4:], "image 5 is 000004 now but was none"),
+        ):
+            with pytest.raises(TrainingError, match=message):
+                train_detector_svms(Changing(images, images, later), NAMES, **TOY, passes=2)
 
     def test_the_same_seed_gives_the_same_bits(self):
         images = toy_images(spread=1.5)

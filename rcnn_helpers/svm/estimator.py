@@ -32,9 +32,10 @@ class LinearSVMs(BaseEstimator):
     max_iter : int
         Rounds of the solver before it gives up with a `ConvergenceWarning`.
     seed : int
-        Of the order in which rows are visited. Equal seeds give equal results, for any number of threads.
+        Of the order in which rows are visited. Equal seeds give equal results, for any `n_jobs`.
     n_jobs : int, optional
-        Threads; by default as many as numba may use (``NUMBA_NUM_THREADS``).
+        Threads; by default as many as numba may use (``NUMBA_NUM_THREADS``). The matrix products among the work
+        use BLAS's own threads (``OMP_NUM_THREADS``).
 
     Attributes
     ----------
@@ -99,11 +100,9 @@ class LinearSVMs(BaseEstimator):
         squared_norms = row_squared_norms(X)
         _check_finite(squared_norms, "X")
         labels = _as_labels(Y, len(X))
-        alphas = _as_alphas(initial_alphas, labels.shape)
+        alphas = _as_alphas(initial_alphas, labels)
         classes = range(labels.shape[1])
-        solutions = solve(
-            X, labels, alphas, classes=classes, squared_norms=squared_norms, **self._solver_options()
-        )
+        solutions = solve(X, labels, alphas, squared_norms, classes=classes, **self._solver_options())
         self._store(solutions, alphas)
         return self
 
@@ -199,12 +198,12 @@ def _as_labels(Y, n_rows) -> np.ndarray:
     return np.ascontiguousarray(Y, dtype=np.int8)
 
 
-def _as_alphas(initial_alphas, shape) -> np.ndarray:
+def _as_alphas(initial_alphas, labels) -> np.ndarray:
     if initial_alphas is None:
-        return np.zeros(shape, np.float32)
-    alphas = np.array(initial_alphas, dtype=np.float32)
-    if alphas.shape != shape:
+        return np.zeros(labels.shape, np.float32)
+    alphas = np.asarray(initial_alphas, dtype=np.float32)
+    if alphas.shape != labels.shape or not np.isfinite(alphas).all():
         raise TrainingError(
-            f"initial_alphas must have the shape of Y, {list(shape)}; got {list(alphas.shape)}"
+            f"initial_alphas must be finite and of the shape of Y, {list(labels.shape)}; got {list(alphas.shape)}"
         )
-    return alphas
+    return np.where(labels != 0, alphas, np.float32(0))

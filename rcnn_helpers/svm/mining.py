@@ -271,10 +271,9 @@ class _RowPool:
 
     def __init__(self, n_classes, max_memory):
         self.n_classes, self.max_memory = n_classes, max_memory
-        self.size = 0  # slots in use or free; all beyond are blank
+        self.size = 0  # slots in use or free; those beyond were never used
         self.free = []
         self.slot_of = {}  # (image number, region) -> slot
-        self.image_ids = {}
         self.features = None
 
     def _allocate(self, n_features):
@@ -313,7 +312,6 @@ class _RowPool:
                 f"image {regions.image_id} has {regions.features.shape[1]} features a region, images before it "
                 f"{self.features.shape[1]}; use one network and layer for all"
             )
-        self.image_ids[regions.number] = regions.image_id
         slots = self._slots(regions.number, wanted)
         self.features[slots] = regions.features[wanted]
         self.squared_norms[slots] = regions.squared_norms[wanted]
@@ -374,7 +372,7 @@ class _Miner:
         self.trained = np.zeros(n_classes, bool)
         self.n_added = np.zeros(n_classes, np.int64)  # since the class was last trained
         self.history = []
-        self.n_images = 0
+        self.image_ids = []
         self.coef = self.intercept = None
 
     def gather_positives(self, images):
@@ -382,7 +380,7 @@ class _Miner:
             regions = self.rules.regions(image, number)
             self.pool.add(regions, regions.positive.astype(np.int8))
             self.trainable |= regions.positive.any(axis=0)
-            self.n_images = number
+            self.image_ids.append(image.image_id)
         if not self.trainable.any():
             raise TrainingError(
                 f"none of the classes {', '.join(self.rules.classes)} has a positive region in these images; "
@@ -394,11 +392,11 @@ class _Miner:
 
     def mine(self, images, pass_number, n_passes):
         """Go through the images once, by the rules of the cache."""
-        for number, image in enumerate(images, start=1):
+        for number, image in self._again(images):
             self._take_up(self._hard_negatives, image, number, pass_number)
-            if pass_number == n_passes and number == self.n_images:
+            if pass_number == n_passes and number == len(self.image_ids):
                 self._train(np.ones(len(self.trainable), bool), pass_number, number)
-                break
+                break  # trained once, whether or not it was due
             due = self.n_added > self.cache_rules.retrain_after
             if self.cache_rules.train_on_first_image:
                 due |= ~self.trained & (self.n_added > 0)
@@ -406,20 +404,36 @@ class _Miner:
 
     def sample(self, images, n_random, rng):
         """Take up random negatives, as many from each image as from any other, and train once."""
-        quotas = np.diff(np.linspace(0, n_random, self.n_images + 1).astype(int))
+        quotas = np.diff(np.linspace(0, n_random, len(self.image_ids) + 1).astype(int))
 
         def choose(regions):
-            order = rng.permutation(
-                len(regions.negative)
-            )  # the same for all classes, who then share the rows
+            # One order for all classes: they then share most rows in memory.
+            order = rng.permutation(len(regions.negative))
             rank = np.cumsum(regions.negative[order], axis=0)
             chosen = np.zeros_like(regions.negative)
             chosen[order] = regions.negative[order] & (rank <= quotas[regions.number - 1])
             return chosen
 
-        for number, image in enumerate(images, start=1):
+        for number, image in self._again(images):
             self._take_up(choose, image, number, 1)
-        self._train(np.ones(len(self.trainable), bool), 1, self.n_images)
+        self._train(np.ones(len(self.trainable), bool), 1, len(self.image_ids))
+
+    def _again(self, images):
+        """Number the images of a later round, and see to it that they are those of the first."""
+        number = 0
+        for number, image in enumerate(images, start=1):
+            expected = self.image_ids[number - 1] if number <= len(self.image_ids) else "none"
+            if image.image_id != expected:
+                raise TrainingError(
+                    f"image {number} is {image.image_id} now but was {expected} in the first round; "
+                    "give the same images in the same order in each round, without shuffling"
+                )
+            yield number, image
+        if number < len(self.image_ids):
+            raise TrainingError(
+                f"the first round had {len(self.image_ids)} images, a later one only {number}; "
+                "give the same images in each round"
+            )
 
     def finish(self, svms: LinearSVMs, n_hardest) -> LinearSVMs:
         never_trained = ~self.trained
@@ -462,8 +476,8 @@ class _Miner:
             pool.features[: pool.size],
             labels,
             pool.alphas[: pool.size],
+            pool.squared_norms[: pool.size],
             classes=chosen,
-            squared_norms=pool.squared_norms[: pool.size],
             **self.solver_options,
         )
         in_memory = len(pool)
@@ -499,7 +513,7 @@ class _Miner:
             best = np.argsort(-scores, kind="stable")[:n_hardest]
             slots, scores = slots[best], scores[best]
             numbers, regions = pool.origins[slots].T
-            image_ids = [pool.image_ids[number] for number in numbers.tolist()]
+            image_ids = [self.image_ids[number - 1] for number in numbers.tolist()]
             columns = (self.rules.classes[k], image_ids, regions, scores, *pool.boxes[slots].T)
             frames.append(pd.DataFrame(dict(zip(HARDEST_COLUMNS, columns, strict=True))))
         return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame(columns=HARDEST_COLUMNS)

@@ -37,6 +37,8 @@ _FIRST_FRACTION, _FIRST_ROWS = 0.05, 500
 # Coordinate descent of the first round ends at this spread of projected gradients, each later round at half of it.
 _FIRST_SPREAD, _LAST_SPREAD = 0.1, 1e-5
 _EPOCHS_PER_ROUND = 10
+# Stands for the squared norm of a row that is all zeros, which no weights can score.
+_TINY = np.float32(1e-12)
 # A matrix product over all rows is this many times cheaper, per row and class, than scoring row by row.
 _PRODUCT_ADVANTAGE = 4
 
@@ -78,6 +80,7 @@ def solve(
     features,
     labels,
     alphas,
+    squared_norms,
     *,
     classes,
     C,
@@ -87,7 +90,6 @@ def solve(
     max_iter,
     seed=0,
     n_jobs=1,
-    squared_norms=None,
 ) -> list[ClassSolution]:
     """Minimise the objectives of `classes` to a relative duality gap of `tol`.
 
@@ -100,6 +102,8 @@ def solve(
         Start, and on return the solution: written to in place, in the columns `classes`. Values where the label
         is 0 are not looked at. The weights are always rebuilt from the alphas, so rows may be added (alpha 0)
         and removed between calls: that is the warm start.
+    squared_norms : float32 array [N]
+        Of the features' rows: `row_squared_norms`.
     classes : sequence of int
         Columns to solve.
     C, positive_weight, bias_scale : float
@@ -112,16 +116,12 @@ def solve(
         Of the order in which rows are visited.
     n_jobs : int
         Threads.
-    squared_norms : float32 array [N], optional
-        ``|x_i|^2``, if the caller has them.
 
     Returns
     -------
     list of ClassSolution, in the order of `classes`
     """
-    if squared_norms is None:
-        squared_norms = row_squared_norms(features)
-    curvature = squared_norms + np.float32(bias_scale) ** 2  # |z_i|^2
+    curvature = np.maximum(squared_norms + np.float32(bias_scale) ** 2, _TINY)  # |z_i|^2
     problems = [_Problem(labels[:, k], alphas[:, k], C, positive_weight, features.shape[1]) for k in classes]
     bias_scale = np.float32(bias_scale)
     tie_breaks = np.random.default_rng(seed).random(len(features), dtype=np.float32)
@@ -131,13 +131,14 @@ def solve(
         def descend(problem):
             problem.descend(features, curvature, bias_scale, seed, tie_breaks)
 
+        list(pool.map(lambda problem: problem.rebuild_weights(features, bias_scale), problems))
         unsolved = problems
-        list(pool.map(lambda problem: problem.rebuild_weights(features, bias_scale), unsolved))
-        _score(features, unsolved, bias_scale, pool)
-        while unsolved:
-            list(pool.map(descend, unsolved))
+        while True:
             _score(features, unsolved, bias_scale, pool)
             unsolved = [p for p in unsolved if p.gap() > tol and p.n_iter < max_iter]
+            if not unsolved:
+                break
+            list(pool.map(descend, unsolved))
 
     for k, problem in zip(classes, problems, strict=True):
         alphas[problem.rows, k] = problem.alphas
@@ -234,8 +235,6 @@ class _Problem:
 
 def _score(features, problems, bias_scale, pool):
     """Score every row of every problem: by one matrix product if most rows serve most classes."""
-    if not problems:
-        return
     wanted = sum(len(problem.rows) for problem in problems)
     if wanted * _PRODUCT_ADVANTAGE >= len(features) * len(problems):
         weights = np.stack([problem.weights for problem in problems])
@@ -281,6 +280,14 @@ def _score_rows(features, rows, bias_scale, weights, scores):
         scores[i] = _dot(features[rows[i]], weights[:n_features]) + bias_scale * weights[n_features]
 
 
+@numba.njit(cache=True, nogil=True)
+def _shuffle(items, rng):
+    # numba compiles the generator's own shuffle for five seconds, its random numbers at once.
+    for i in range(len(items) - 1):
+        j = i + int(rng.random() * (len(items) - i))
+        items[i], items[j] = items[j], items[i]
+
+
 @numba.njit(cache=True, nogil=True, fastmath=_FAST_SUMS)
 def _coordinate_descent(
     features, rows, working, signs, upper, curvature, bias_scale, alphas, weights, spread, max_epochs, rng
@@ -295,7 +302,7 @@ def _coordinate_descent(
     last_highest, last_lowest = np.inf, -np.inf
     for _ in range(max_epochs):
         highest, lowest = -np.inf, np.inf
-        rng.shuffle(working[:n_working])
+        _shuffle(working[:n_working], rng)
         position = 0
         while position < n_working:
             i = working[position]
