@@ -36,7 +36,7 @@ class Course:
         """ToyVOC's `split`: train, val, trainval or test."""
         from rcnn_helpers.datasets.toyvoc import open_toyvoc
 
-        return open_toyvoc(split, profile=self.profile)
+        return open_toyvoc(split, profile=self.profile.name)
 
     @cached_property
     def trainval(self):
