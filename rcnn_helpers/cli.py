@@ -77,8 +77,8 @@ def proposals(options) -> None:
 
 
 def _picture_of_proposals(options) -> None:
-    from rcnn_helpers.images import read_image, write_image
     from rcnn_helpers.drawing import draw_boxes
+    from rcnn_helpers.images import read_image, write_image
     from rcnn_helpers.proposals import propose
 
     image = read_image(options.image)
@@ -122,8 +122,8 @@ def train(options) -> None:
 def detect(options) -> None:
     """Detect objects in pictures of the user's own."""
     from rcnn_helpers.detector import RCNN
-    from rcnn_helpers.images import read_image, write_image
     from rcnn_helpers.drawing import draw_boxes
+    from rcnn_helpers.images import read_image, write_image
 
     detector = RCNN.load(options.model, device=options.device)
     out = Path(options.out)
