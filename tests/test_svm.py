@@ -443,6 +443,9 @@ class TestMining:
             svms = train_detector_svms(padded, NAMES, **TOY)
         assert (svms.coef_[2] == 0).all() and svms.intercept_[2] == NEVER_FIRES
         assert set(svms.history_["class"]) == {"car", "dog"}
+        # Nor does it take up room: the other two are trained as if it were not there.
+        two = train_detector_svms(images, NAMES[:2], **TOY)
+        assert svms.history_.equals(two.history_) and (svms.coef_[:2] == two.coef_).all()
 
     def test_a_class_without_negatives_never_fires_and_is_named(self):
         box = np.zeros((1, 4))
