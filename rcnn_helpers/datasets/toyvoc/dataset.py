@@ -17,7 +17,7 @@ from rcnn_helpers.settings import cache_dir, get_profile
 from rcnn_helpers.storage import atomic_folder, atomic_write, read_json, write_json
 
 # Raise it whenever a picture changes: it is part of every seed and of the folder's name.
-KIT_VERSION = 1
+KIT_VERSION = 2
 # Number of each split in the seeds of its pictures. Pictures of different splits never share a seed.
 SPLIT_NUMBERS = {"train": 0, "val": 1, "test": 2, "auxiliary_train": 3, "auxiliary_val": 4}
 TOYVOC_SPLITS = ("train", "val", "trainval", "test")

@@ -125,7 +125,7 @@ def palette(rng) -> dict[str, Material]:
         "dark": Material(hsv(0.0, 0.0, rng.uniform(0.1, 0.25)), gloss=0.1),
         "white": Material(hsv(0.1, 0.05, rng.uniform(0.8, 0.97)), gloss=0.15),
         "glass": Material(
-            hsv(glass_hue, rng.uniform(0.15, 0.45), rng.uniform(0.25, 0.75)), gloss=0.7, grain=0.0
+            hsv(glass_hue, rng.uniform(0.15, 0.45), rng.uniform(0.15, 0.6)), gloss=0.7, grain=0.0
         ),
         "metal": metal(rng),
         "lamp": Material(hsv(rng.uniform(0.1, 0.16), rng.uniform(0.1, 0.5), 1.0), gloss=0.5, grain=0.0),

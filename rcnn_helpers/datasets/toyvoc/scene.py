@@ -225,8 +225,9 @@ def _contact_map(solids: Solids):
 def _details(placements, solids: Solids, camera: Camera, cast: Cast, focal, pixels) -> list[ObjectDetails]:
     part_count = np.zeros(len(solids.kinds), dtype=np.int64)
     side_count = np.zeros((solids.count, 6), dtype=np.int64)
+    solid_to_toy = solids.turns[solids.owners] @ solids.rotations.transpose(0, 2, 1)
     truth.count_visible(
-        cast.depth, cast.parts, *solids.geometry, solids.owners, solids.turns, camera.eye, camera.axes, focal,
+        cast.depth, cast.parts, *solids.geometry, solids.owners, solid_to_toy, camera.eye, camera.axes, focal,
         part_count, side_count,
     )  # fmt: skip
     visible = np.bincount(solids.owners, part_count, minlength=solids.count)
@@ -468,17 +469,17 @@ def _overlap_share(box, others) -> float:
 class _Layout:
     """Places toys one by one where there is room, on the ground and in front of the walls."""
 
-    def __init__(self, setting: Setting, width: int, height: int, rng, *, max_overlap: float):
+    def __init__(self, setting: Setting, width: int, height: int, rng, *, max_overlap=1.0, least_inside=0.3):
         self.setting, self.width, self.height, self.rng = setting, width, height, rng
-        self.max_overlap = max_overlap
+        self.max_overlap, self.least_inside = max_overlap, least_inside
         self.placements: list[Placement] = []
         self._picture_boxes = []
 
     def _spot(self):
         """A point of the ground that the camera sees, or None."""
         camera, rng = self.setting.camera, self.rng
-        a = rng.uniform(-0.54, 0.54) / camera.focal
-        b = rng.uniform(-0.15, 0.56) * self.height / self.width / camera.focal
+        a = rng.uniform(-0.52, 0.52) / camera.focal
+        b = rng.uniform(-0.2, 0.52) * self.height / self.width / camera.focal
         ray = a * camera.axes[0] + b * camera.axes[1] + camera.axes[2]
         if ray[2] > -0.02:
             return None
@@ -493,27 +494,30 @@ class _Layout:
         if nearest < NEAREST:
             return False
         inside = np.minimum(box[2:], (self.width, self.height)) - np.maximum(box[:2], 0)
-        if (inside <= 0.3 * np.minimum(box[2:] - box[:2], (self.width, self.height))).any():
+        if (inside <= self.least_inside * np.minimum(box[2:] - box[:2], (self.width, self.height))).any():
             return False
         if self.max_overlap < 1 and _overlap_share(box, self._picture_boxes) > self.max_overlap:
             return False
         return not any(footprints_collide(ground, _footprint(p)) for p in self.placements)
 
     def add(self, model: Model, name, pixels: float, *, near: Placement | None = None, lift=0.0, tries=40):
-        """Try to place a toy about `pixels` long in the picture; `near` asks for a place before that toy."""
+        """Try to place a toy about `pixels` long in the picture; `near` asks for a place before that toy.
+
+        Each try that fails asks for a little less room.
+        """
         camera, rng = self.setting.camera, self.rng
-        for _ in range(tries):
+        for attempt in range(tries):
             spot = self._spot()
             if near is not None:
                 towards = camera.eye[:2] - near.position[:2]
                 towards /= np.linalg.norm(towards)
-                spread = rng.uniform(0.35, 1.0) * near.size * towards
-                spread = spread + rng.uniform(-0.7, 0.7) * near.size * np.array([-towards[1], towards[0]])
+                spread = rng.uniform(0.3, 0.95) * near.size * towards
+                spread = spread + rng.uniform(-0.6, 0.6) * near.size * np.array([-towards[1], towards[0]])
                 spot = np.array([*(near.position[:2] + spread), 0.0])
             if spot is None:
                 continue
             depth = (spot - camera.eye) @ camera.axes[2]
-            size = np.clip(pixels * depth / (camera.focal * self.width), 0.35, 2.0)
+            size = np.clip(0.98**attempt * pixels * depth / (camera.focal * self.width), 0.35, 2.6)
             turn = rng.uniform(0, 360)
             candidate = Placement(model, name, np.array([spot[0], spot[1], lift * size]), turn, float(size))
             if self._fits(candidate):
@@ -561,14 +565,14 @@ def _add_clutter(layout: _Layout, rng, count: int, objects):
     names = sorted(clutter.BUILDERS)
     for _ in range(count):
         model = build(str(rng.choice(names)), rng)
-        in_front_of = objects[rng.integers(len(objects))] if objects and rng.random() < 0.45 else None
-        pixels = np.exp(rng.uniform(np.log(22), np.log(110)))
+        in_front_of = objects[rng.integers(len(objects))] if objects and rng.random() < 0.65 else None
+        pixels = np.exp(rng.uniform(np.log(22), np.log(120)))
         layout.add(model, None, pixels, near=in_front_of, tries=15)
 
 
 def _detection_names(rng) -> list[str]:
     """Two to seven categories: any, or mostly of one family, or several of one kind."""
-    count = int(rng.choice([2, 3, 4, 5, 6, 7], p=[0.14, 0.22, 0.24, 0.19, 0.13, 0.08]))
+    count = int(rng.choice([2, 3, 4, 5, 6, 7], p=[0.08, 0.16, 0.22, 0.22, 0.18, 0.14]))
     theme = rng.random()
     pool = list(toys.CATEGORIES)
     if theme < 0.35:
@@ -580,12 +584,12 @@ def _detection_names(rng) -> list[str]:
 
 
 def _detection_placements(setting, width, height, rng) -> list[Placement]:
-    layout = _Layout(setting, width, height, rng, max_overlap=1.0)
+    layout = _Layout(setting, width, height, rng)
     objects = []
     for name in _detection_names(rng):
-        pixels = np.exp(rng.uniform(np.log(32), np.log(270)))
+        pixels = np.exp(rng.uniform(np.log(32), np.log(340)))
         flying = name == "aeroplane" and rng.random() < 0.5
-        near = objects[rng.integers(len(objects))] if objects and rng.random() < 0.3 else None
+        near = objects[rng.integers(len(objects))] if objects and rng.random() < 0.45 else None
         model = build(name, rng, tilt=_tilt(rng))
         placed = layout.add(model, name, pixels, near=near, lift=rng.uniform(0.2, 0.9) if flying else 0.0)
         if placed is None:
@@ -598,7 +602,7 @@ def _detection_placements(setting, width, height, rng) -> list[Placement]:
 
 
 def _auxiliary_placements(setting, width, height, rng) -> list[Placement]:
-    layout = _Layout(setting, width, height, rng, max_overlap=0.22)
+    layout = _Layout(setting, width, height, rng, max_overlap=0.22, least_inside=0.85)
     names = rng.choice(auxiliary_toys.AUXILIARY_CATEGORIES, int(rng.integers(6, 10)), replace=False)
     for name in names:
         pixels = np.exp(rng.uniform(np.log(55), np.log(150)))

@@ -17,7 +17,9 @@ BOOKS, CLOUDS = materials.BOOKS, materials.CLOUDS
 
 # A fixed lattice of random values; every noise of every picture reads it at another offset.
 LATTICE = np.random.default_rng(20131125).random((32, 32, 32), dtype=np.float32)
-SHADOW_TAPS = 5
+# Where the shadow map is read around a point, in radii of the blur: a sunflower of golden angles.
+_TAPS = [(math.sqrt((k + 0.5) / 5), 2.39996 * k) for k in range(5)]
+SHADOW_TAPS = tuple((r * math.cos(a), r * math.sin(a)) for r, a in _TAPS)
 
 
 @dataclass(frozen=True)
@@ -94,7 +96,7 @@ def surface_row(
     return np.array([*normal, distance, *along, *upward, *material.as_row(), *inlay.as_row(), *zone])
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy", fastmath=True)
 def _noise(lattice, x, y, z):
     """Smooth noise in 0..1 with one wave to the unit."""
     fx, fy, fz = math.floor(x), math.floor(y), math.floor(z)
@@ -109,19 +111,19 @@ def _noise(lattice, x, y, z):
     return near * (1 - w) + far * w
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy", fastmath=True)
 def _cell(lattice, i, j, k):
     """A random value that belongs to an integer cell."""
     return lattice[int(i * 7 + j * 3) & 31, int(j * 5 + k) & 31, int(k * 11 + i) & 31]
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy", fastmath=True)
 def _step(value, width):
     """0 below zero, 1 above, with a ramp of `width` between: a printed edge."""
     return min(1.0, max(0.0, 0.5 + value / width))
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy", fastmath=True)
 def pattern_mix(lattice, pattern, x, y, z, s):
     """Share of the second colour, and a factor on brightness, at a point of a patterned solid.
 
@@ -182,7 +184,7 @@ def pattern_mix(lattice, pattern, x, y, z, s):
     return 0.0, 1.0
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy", fastmath=True)
 def _albedo(lattice, row, x, y, z, offset):
     """Colour of a material (a row of thirteen numbers) at a texture point."""
     scale = row[7]
@@ -198,7 +200,7 @@ def _albedo(lattice, row, x, y, z, offset):
     return r, g, b
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy", fastmath=True)
 def _lit(shadow_depth, shadow_eye, shadow_axes, shadow_focal, softness, x, y, z, spin):
     """Share of the key light that reaches a point: a few comparisons with the shadow map around it."""
     dx, dy, dz = x - shadow_eye[0], y - shadow_eye[1], z - shadow_eye[2]
@@ -210,23 +212,24 @@ def _lit(shadow_depth, shadow_eye, shadow_axes, shadow_focal, softness, x, y, z,
         shadow_axes[1, 0] * dx + shadow_axes[1, 1] * dy + shadow_axes[1, 2] * dz
     ) * shadow_focal + 0.5 * height
     depth = shadow_axes[2, 0] * dx + shadow_axes[2, 1] * dy + shadow_axes[2, 2] * dz
-    lit = 0.0
-    for tap in range(SHADOW_TAPS):
-        # Golden-angle spiral, turned differently at every sample: banding becomes fine noise.
-        angle = 2.39996 * tap + 6.2832 * spin
-        radius = softness * shadow_focal * math.sqrt((tap + spin) / SHADOW_TAPS)
-        i, j = int(u + radius * math.cos(angle)), int(v + radius * math.sin(angle))
+    # The pattern of taps is turned differently at every sample: banding becomes fine noise.
+    radius = softness * shadow_focal
+    c, s = radius * math.cos(6.2832 * spin), radius * math.sin(6.2832 * spin)
+    lit = 0
+    for a, b in SHADOW_TAPS:
+        i, j = int(u + c * a - s * b), int(v + s * a + c * b)
         outside = i < 0 or j < 0 or i >= width or j >= height
         if outside or shadow_depth[j, i] > depth - 0.012:
-            lit += 1.0
-    return lit / SHADOW_TAPS
+            lit += 1
+    return lit / len(SHADOW_TAPS)
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy", fastmath=True)
 def shade(
     depth, parts, kinds, centres, rotations, radii, shapes, owners, material_rows, toy_frames, toy_offsets,
     surfaces, eye, axes, focal, light_direction, key, sky, bounce, softness, haze, haze_colour,
-    shadow_depth, shadow_eye, shadow_axes, shadow_focal, contact, contact_origin, contact_cell, lattice, image,
+    shadow_depth, shadow_eye, shadow_axes, shadow_focal,
+    contact, contact_origin, contact_cell, lattice, image,
 ):  # fmt: skip
     """Shade every sample of the frame into `image` (float32 [H, W, 3], linear light); fills in `depth` behind toys.
 
@@ -304,12 +307,13 @@ def shade(
             view = max(0.0, nx * vx + ny * vy + nz * vz)
             rx, ry, rz = 2 * view * nx - vx, 2 * view * ny - vy, 2 * view * nz - vz
             glint = max(0.0, rx * light_direction[0] + ry * light_direction[1] + rz * light_direction[2])
-            glint = lit * gloss * (glint ** (12.0 + 110.0 * gloss)) * 1.6
-            mirror = gloss * (0.06 + 0.5 * gloss * gloss + 0.55 * (1.0 - view) ** 4)
+            glint = 1.6 * lit * gloss * glint ** (12.0 + 110.0 * gloss) if glint > 0.5 else 0.0
+            grazing = (1.0 - view) * (1.0 - view)
+            mirror = gloss * (0.06 + 0.5 * gloss * gloss + 0.55 * grazing * grazing)
             reflected_up = (
                 0.5 + 0.5 * rz + 0.35 * (lattice[int(5 * rx + 40) & 31, int(5 * rz + 40) & 31, 3] - 0.5)
             )
-            veil = 1.0 - (1.0 - haze) ** (0.1 * t * norm)
+            veil = 1.0 - (1.0 - haze) ** (0.1 * t * norm) if haze > 0.0 else 0.0
             for c in range(3):
                 colour = red if c == 0 else (green if c == 1 else blue)
                 around = (bounce[c] + (sky[c] - bounce[c]) * up) * ambient

@@ -175,15 +175,10 @@ def bus(toy: Toy, rng):
     n = int(rng.integers(4, 7))
     for deck in range(decks):
         z = floor + 2 * high - 0.2 - 0.42 * deck
+        side = wide * (1 - 0.05 * (z - floor) / (2 * high)) + 0.012  # the walls lean in by a twentieth
         for x in np.linspace(0.72, -0.78, n):
-            toy.box(
-                "window",
-                (x, 0, z),
-                (0.56 / n, 1.012 * wide - 0.02 * (1 - deck), 0.115),
-                paint="glass",
-                bevel=0.03,
-            )
-        toy.box("window", (0, 0, z), (1.006, 0.84 * wide, 0.135), paint="glass", bevel=0.03)
+            toy.box("window", (x, 0, z), (0.66 / n, side, 0.135), paint="glass", bevel=0.03)
+        toy.box("window", (0, 0, z), (1.006, 0.84 * wide, 0.155), paint="glass", bevel=0.03)
     if chance(rng, 0.5):
         toy.box("stripe", (0, 0, floor + 0.16), (1.006, 1.006 * wide, 0.05), paint="accent")
     toy.box("door", (0.82, -wide, floor + 0.27), (0.09, 0.012, 0.22), paint="dark")
@@ -432,16 +427,16 @@ def dog(toy: Toy, rng):
     toy.paints["body"] = fur(rng)
     toy.paints["ear"] = darker(toy.paints["body"], rng.uniform(0.25, 0.9))
     plan = BodyPlan(
-        girth=rng.uniform(0.3, 0.38),
+        girth=rng.uniform(0.36, 0.46),
         legs=rng.uniform(0.35, 0.75),
-        leg_radius=rng.uniform(0.09, 0.12),
+        leg_radius=rng.uniform(0.1, 0.14),
         neck=rng.uniform(0.3, 0.42),
         neck_rise=rng.uniform(40, 60),
-        head=(0.33, 0.29, 0.28),
+        head=(0.4, 0.35, 0.34),
         snout=rng.uniform(0.24, 0.4),
-        snout_radius=rng.uniform(0.12, 0.16),
+        snout_radius=rng.uniform(0.15, 0.19),
         ears=rng.choice(["floppy", "floppy", "pointed"]),
-        ear=rng.uniform(0.16, 0.24),
+        ear=rng.uniform(0.2, 0.28),
         tail=rng.choice(["up", "up", "bushy"]),
         tail_length=rng.uniform(0.5, 0.7),
     )
@@ -451,7 +446,7 @@ def dog(toy: Toy, rng):
     if chance(rng, 0.5):
         middle = 0.55 * head + 0.45 * chest + (0.02, 0, 0.06)
         along = (head - chest) / np.linalg.norm(head - chest)
-        toy.rod("collar", middle - 0.05 * along, middle + 0.05 * along, 0.255, paint="red")
+        toy.rod("collar", middle - 0.05 * along, middle + 0.05 * along, 0.265, paint="red")
 
 
 @category
@@ -459,16 +454,16 @@ def cat(toy: Toy, rng):
     toy.paints["body"] = fur(rng)
     toy.paints["ear"] = darker(toy.paints["body"], rng.uniform(0.5, 1.0))
     plan = BodyPlan(
-        girth=rng.uniform(0.28, 0.35),
+        girth=rng.uniform(0.34, 0.42),
         legs=rng.uniform(0.38, 0.52),
-        leg_radius=0.09,
+        leg_radius=0.105,
         neck=rng.uniform(0.18, 0.28),
         neck_rise=50,
-        head=(0.31, 0.36, 0.31),
+        head=(0.37, 0.43, 0.37),
         snout=0.08,
-        snout_radius=rng.uniform(0.11, 0.14),
+        snout_radius=rng.uniform(0.13, 0.16),
         ears="pointed",
-        ear=rng.uniform(0.17, 0.23),
+        ear=rng.uniform(0.22, 0.29),
         tail="curl",
         tail_length=rng.uniform(0.7, 0.95),
         head_turn=60,

@@ -82,14 +82,17 @@ def count_visible(
     radii,
     shapes,
     owners,
-    toy_turns,
+    solid_to_toy,
     eye,
     axes,
     focal,
     part_count,
     side_count,
 ):
-    """Count visible samples of each solid [P] and of each object's six sides [N, 6], in place."""
+    """Count visible samples of each solid [P] and of each object's six sides [N, 6], in place.
+
+    `solid_to_toy` [P, 3, 3] turns normals from the solid's frame into its toy's.
+    """
     height, width = depth.shape
     for j in range(height):
         b = (j + 0.5 - 0.5 * height) / focal
@@ -99,19 +102,28 @@ def count_visible(
                 continue
             part_count[p] += 1
             a = (i + 0.5 - 0.5 * width) / focal
-            q, turn = rotations[p], toy_turns[owners[p]]
-            point = eye + depth[j, i] * (a * axes[0] + b * axes[1] + axes[2]) - centres[p]
-            local = q @ point
-            normal = normal_at(kinds[p], local[0], local[1], local[2], radii[p], shapes[p])
-            # From the solid's frame to the world, and on to the toy's frame.
-            world = q.T @ np.array(normal)
-            n = turn @ world
-            axis = 0
-            if abs(n[1]) > abs(n[axis]):
-                axis = 1
-            if abs(n[2]) > abs(n[axis]):
-                axis = 2
-            side_count[owners[p], 2 * axis + (0 if n[axis] > 0 else 1)] += 1
+            q, t = rotations[p], depth[j, i]
+            x = eye[0] + t * (a * axes[0, 0] + b * axes[1, 0] + axes[2, 0]) - centres[p, 0]
+            y = eye[1] + t * (a * axes[0, 1] + b * axes[1, 1] + axes[2, 1]) - centres[p, 1]
+            z = eye[2] + t * (a * axes[0, 2] + b * axes[1, 2] + axes[2, 2]) - centres[p, 2]
+            normal = normal_at(
+                kinds[p],
+                q[0, 0] * x + q[0, 1] * y + q[0, 2] * z,
+                q[1, 0] * x + q[1, 1] * y + q[1, 2] * z,
+                q[2, 0] * x + q[2, 1] * y + q[2, 2] * z,
+                radii[p],
+                shapes[p],
+            )
+            to_toy = solid_to_toy[p]
+            nx = to_toy[0, 0] * normal[0] + to_toy[0, 1] * normal[1] + to_toy[0, 2] * normal[2]
+            ny = to_toy[1, 0] * normal[0] + to_toy[1, 1] * normal[1] + to_toy[1, 2] * normal[2]
+            nz = to_toy[2, 0] * normal[0] + to_toy[2, 1] * normal[1] + to_toy[2, 2] * normal[2]
+            side = 0 if nx > 0.0 else 1
+            if abs(ny) > max(abs(nx), abs(nz)):
+                side = 2 if ny > 0.0 else 3
+            elif abs(nz) > abs(nx):
+                side = 4 if nz > 0.0 else 5
+            side_count[owners[p], side] += 1
 
 
 @njit(cache=True, nogil=True)
