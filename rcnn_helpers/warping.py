@@ -84,7 +84,8 @@ def crop_geometry(
     ``scale = size / (size - 2 * padding)`` the window is the rounded ``centre +- half side * scale`` in
     1-based inclusive coordinates, so it is one pixel wider to the right and to the bottom than arithmetic on
     half-open boxes would make it. Only an unpadded ``"warp"`` takes the box as it is. ``"square"`` and
-    ``"original"`` are not in that code and follow the same rules.
+    ``"original"`` are not in that code and have no such extra pixel: unpadded, they show the box and nothing
+    else.
 
     Parameters
     ----------
@@ -114,19 +115,21 @@ def crop_geometry(
     side = boxes[:, 2:] - boxes[:, :2]  # [N, 2]: width, height
     half = side / 2
     centre = boxes[:, :2] + half
+    scale = size / (size - 2 * padding)
+    framed = half if mode == "warp" else np.repeat(half.max(axis=1, keepdims=True), 2, axis=1)
+    reach = framed * scale
     if mode == "original":
         start = round_half_away(centre - size / 2)
         window = np.concatenate([start, start + size], axis=1)
         allowed = _rounded_box(centre, half + padding)
+    elif mode == "square":
+        window = _rounded_box(centre, reach)
+        # The short side keeps the box and its padding only.
+        allowed = _rounded_box(centre, reach - (framed - half))
     elif mode == "warp" and padding == 0:
         window = allowed = round_half_away(boxes)
     else:
-        scale = size / (size - 2 * padding)
-        framed = half if mode == "warp" else np.repeat(half.max(axis=1, keepdims=True), 2, axis=1)
-        reach = framed * scale
-        window = _rounded_box(centre, reach)
-        # In "square" the short side keeps the box and its padding only.
-        allowed = _rounded_box(centre, reach - (framed - half)) if mode == "square" else window
+        window = allowed = _rounded_box_of_the_original(centre, reach)
 
     # A window that rounding has pushed out of the image altogether still reads the pixel next to it.
     limits = np.array([width, height])
@@ -154,7 +157,12 @@ def _at_least_one_pixel(boxes: np.ndarray, height: int, width: int) -> np.ndarra
 
 
 def _rounded_box(centre: np.ndarray, reach: np.ndarray) -> np.ndarray:
-    """Round ``centre +- reach`` as the original does: 1-based, both ends included; returned half-open."""
+    """``centre +- reach``, rounded to whole pixels."""
+    return round_half_away(np.concatenate([centre - reach, centre + reach], axis=1))
+
+
+def _rounded_box_of_the_original(centre: np.ndarray, reach: np.ndarray) -> np.ndarray:
+    """``centre +- reach``, rounded 1-based and with both ends included, as the original does."""
     first = round_half_away(centre + 1 - reach)
     last = round_half_away(centre + 1 + reach)
     return np.concatenate([first - 1, last], axis=1)
