@@ -1,13 +1,13 @@
 # %% [markdown]
 # # Start here: R-CNN in one sitting
 #
-# *Propose regions without knowing what they hold, describe each with a network that was trained on something else,
-# score the descriptions with linear classifiers, and drop what overlaps something better. That is all of R-CNN, and it
-# changed object detection.*
+# *Propose regions without knowing what they hold, describe each with a network that was trained on
+# something else, score the descriptions with linear classifiers, and drop what overlaps something better.
+# That is all of R-CNN, and it changed object detection.*
 #
-# **The paper:** Girshick, Donahue, Darrell and Malik, *Rich feature hierarchies for accurate object detection and
-# semantic segmentation* ([arXiv 1311.2524v5](https://arxiv.org/abs/1311.2524)): Figure 1, sections 1 and 2.2, the
-# last columns of Tables 1 and 2.
+# **The paper:** Girshick, Donahue, Darrell and Malik, *Rich feature hierarchies for accurate object
+# detection and semantic segmentation* ([arXiv 1311.2524v5](https://arxiv.org/abs/1311.2524)): Figure 1,
+# sections 1 and 2.2, the last columns of Tables 1 and 2.
 #
 # **You will**
 #
@@ -17,8 +17,8 @@
 # - find out which notebook opens which box.
 #
 # **You need** Python, NumPy and a rough idea of what a convolutional network is. This notebook comes first.
-# **Time:** about 30 minutes. If nothing has been computed yet (`make course` does it), the first run trains the detector
-# and takes some minutes on a laptop; after that, under a minute.
+# **Time:** about 30 minutes. If nothing has been computed yet (`make course` does it), the first run trains
+# the detector and takes some minutes on a laptop; after that, under a minute.
 
 # %%
 import matplotlib.pyplot as plt
@@ -43,19 +43,23 @@ print(f"{len(course.trainval.ids)} training images, {len(test.ids)} test images,
 # %% [markdown]
 # ## 1. The task
 #
-# A classifier says what a picture shows. A **detector** says what it shows *and where*: a list of boxes, each with a
-# class and a score. The data set defines the classes. Here is ours, ToyVOC: pictures of three-dimensional toys, drawn on your
-# machine from a seed. **It is synthetic.** It stands in for PASCAL VOC, whose photographs cannot be shipped with a
-# course, and it has what makes detection hard: several objects a picture, of similar classes, seen from
-# all sides, hidden behind each other, in clutter and bad light.
+# A classifier says what a picture shows. A **detector** says what it shows *and where*: a list of boxes,
+# each with a class and a score. The data set defines the classes. Here is ours, ToyVOC: pictures of
+# three-dimensional toys, drawn on your machine from a seed. **It is synthetic.** It stands in for PASCAL
+# VOC, whose photographs cannot be shipped with a course, and it has what makes detection hard: several
+# objects a picture, of similar classes, seen from all sides, hidden behind each other, in clutter and bad
+# light.
 
 # %%
 fullest = sorted(test.ids, key=lambda name: -len(set(test.annotation(name).names)))
 pictures = [
-    plots.draw_boxes(test.image(i), test.annotation(i).boxes, test.annotation(i).names, "truth") for i in fullest[:6]
+    plots.draw_boxes(test.image(i), test.annotation(i).boxes, test.annotation(i).names, "truth")
+    for i in fullest[:6]
 ]
-plots.show(plots.montage(pictures, columns=3, cell=(300, 400)),
-           alt="Six test pictures of toys in clutter, with the true boxes and class names.")
+plots.show(
+    plots.montage(pictures, columns=3, cell=(300, 400)),
+    alt="Six test pictures of toys in clutter, with the true boxes and class names.",
+)
 
 # %% [markdown]
 # *Reading:* the dotted boxes are the ground truth. The detector never sees it on test pictures.
@@ -70,20 +74,22 @@ image, annotation = test.image(image_id), test.annotation(image_id)
 print(f"{image_id}: {image.shape[1]} x {image.shape[0]} pixels; {', '.join(annotation.names)}")
 
 # %% [markdown]
-# **Stage 1: proposals.** Where could *anything* be? Selective search grows regions of similar colour and texture and
-# draws a box around each. It knows no classes ([notebook 01](01_region_proposals.ipynb)).
+# **Stage 1: proposals.** Where could *anything* be? Selective search grows regions of similar colour and
+# texture and draws a box around each. It knows no classes ([notebook 01](01_region_proposals.ipynb)).
 
 # %%
 proposals = detector.propose(image)
 overlap = boxes.iou(annotation.boxes, proposals)  # [objects, proposals]
-display(Markdown(
-    f"{len(proposals)} boxes. For each object, the best of them has an IoU (area shared, divided by area "
-    f"covered together) of {', '.join(f'{v:.2f}' for v in overlap.max(axis=1))}."
-))
+display(
+    Markdown(
+        f"{len(proposals)} boxes. For each object, the best of them has an IoU (area shared, divided by area "
+        f"covered together) of {', '.join(f'{v:.2f}' for v in overlap.max(axis=1))}."
+    )
+)
 
 # %% [markdown]
-# **Stage 2: warping.** Each box is cut out with a rim of context and stretched to the square that the network
-# reads ([notebook 02](02_warping.ipynb)).
+# **Stage 2: warping.** Each box is cut out with a rim of context and stretched to the square that the
+# network reads ([notebook 02](02_warping.ipynb)).
 #
 # **Stage 3: features.** The network turns each square into a list of numbers. It was trained to tell
 # *other* toys apart, of which there are many labelled pictures; none of them is a class we detect
@@ -91,13 +97,15 @@ display(Markdown(
 
 # %%
 features = detector.features(image, proposals)  # warps, runs the network, scales
-print(f"{features.shape[0]} regions, {features.shape[1]} numbers each ({detector.layer} of {detector.network.name})")
+print(
+    f"{features.shape[0]} regions, {features.shape[1]} numbers each ({detector.layer} of {detector.network.name})"
+)
 
 # %% [markdown]
-# **Stage 4: scores.** One linear SVM for each class ([notebook 05](05_svm_training.ipynb)). Its score of a region is a
-# weighted sum of the region's features, plus a constant. For all regions and all classes at once that is **one
-# matrix product**: regions x features times features x classes. In the paper, about 2000 x 4096 times 4096 x N
-# (sec. 2.2).
+# **Stage 4: scores.** One linear SVM for each class ([notebook 05](05_svm_training.ipynb)). Its score of a
+# region is a weighted sum of the region's features, plus a constant. For all regions and all classes at
+# once that is **one matrix product**: regions x features times features x classes. In the paper, about 2000
+# x 4096 times 4096 x N (sec. 2.2).
 #
 # **By hand.** Two regions with three features, and two classes:
 #
@@ -116,52 +124,64 @@ weights = np.array([[1, -1], [-1, 1], [0.5, 0]])
 print(regions @ weights + [-1, -1])
 
 # %% [markdown]
-# The first region has a positive score for the first class only (1), the second for the second class only (2). Now the
-# real one:
+# The first region has a positive score for the first class only (1), the second for the second class only
+# (2). Now the real one:
 
 # %%
 scores = features @ detector.svms_.coef_.T + detector.svms_.intercept_  # [regions, classes]
 assert np.allclose(scores, detector.score(image, proposals), atol=1e-3)
 positive = (scores > 0).sum(axis=0)
-pd.DataFrame({"regions with a positive score": positive, "best score": scores.max(axis=0).round(2)}, index=test.classes).T
+pd.DataFrame(
+    {"regions with a positive score": positive, "best score": scores.max(axis=0).round(2)}, index=test.classes
+).T
 
 # %% [markdown]
 # **Stage 5: suppression.** Many regions lie on the same object, and all of them score well. For each class,
-# take the best box, drop all that overlap it by more than an IoU of 0.3, take the best of what is left, and so on
-# ([notebook 07](07_detection_and_evaluation.ipynb)).
+# take the best box, drop all that overlap it by more than an IoU of 0.3, take the best of what is left, and
+# so on ([notebook 07](07_detection_and_evaluation.ipynb)).
 #
-# **By hand.** Three boxes: (0, 0, 10, 10) with score 0.9, (2, 0, 12, 10) with 0.8, (20, 0, 30, 10) with 0.7. The first two
-# share 80 of 120 pixels, an IoU of 0.67; the third touches neither. So the second goes:
+# **By hand.** Three boxes: (0, 0, 10, 10) with score 0.9, (2, 0, 12, 10) with 0.8, (20, 0, 30, 10) with
+# 0.7. The first two share 80 of 120 pixels, an IoU of 0.67; the third touches neither. So the second goes:
 
 # %%
 three = [[0, 0, 10, 10], [2, 0, 12, 10], [20, 0, 30, 10]]
 print("kept:", nms(three, [0.9, 0.8, 0.7], iou_threshold=settings.NMS_IOU).tolist())
 
 # %% [markdown]
-# **Predict.** Of all regions with a score above -0.5, how many will be left on our picture: about as many as there are objects, twice,
-# or ten times as many?
+# **Predict.** Of all regions with a score above -0.5, how many will be left on our picture: about as many
+# as there are objects, twice, or ten times as many?
 
 # %%
 ranked = detector.detect(image, score_threshold=-2)  # best first
 detections = ranked.select(ranked.scores > -0.5)
 n_above = int((scores > -0.5).sum())
-display(Markdown(f"{n_above} scores above -0.5, **{len(detections)} detections** after suppression, {len(annotation)} objects."))
+display(
+    Markdown(
+        f"{n_above} scores above -0.5, **{len(detections)} detections** after suppression, {len(annotation)} objects."
+    )
+)
 
 # %% [markdown]
 # ## 3. Figure 1, redone
 #
-# The paper's first figure shows the system with a horse and its rider. Here is the same with what you have just computed.
+# The paper's first figure shows the system with a horse and its rider. Here is the same with what you have
+# just computed.
 
 # %%
 found = ranked.select(slice(0, 3))  # the three best after suppression, and three proposals taken at random
 of_found = boxes.iou(found.boxes, proposals).argmax(axis=1)
 others = np.random.default_rng(1).choice(len(proposals), 3, replace=False)
 rows = np.concatenate([of_found, others])
-crops = [warp_reference(image, proposals[r], mean=detector.network.mean).clip(0, 255).astype(np.uint8) for r in rows]
+crops = [
+    warp_reference(image, proposals[r], mean=detector.network.mean).clip(0, 255).astype(np.uint8)
+    for r in rows
+]
 names = [test.classes[c] for c in detections.class_index]
 panels = {
     "1  input image": image,
-    f"2  proposals: 40 of {len(proposals)} (notebook 01)": plots.draw_boxes(image, proposals[:40], styles="proposal"),
+    f"2  proposals: 40 of {len(proposals)} (notebook 01)": plots.draw_boxes(
+        image, proposals[:40], styles="proposal"
+    ),
     "5  detections (notebook 07)": plots.draw_detections(image, detections.boxes, names, detections.scores),
 }
 
@@ -179,25 +199,31 @@ for row, crop, (left, middle, right) in zip(rows, crops, axes):
     right.axhline(0, color="black", linestyle="-", linewidth=1)
     right.set_ylim(-2, 2)
 right.tick_params(axis="x", rotation=60)
-for ax, title in zip(axes[0], ["3  regions (02)", f"{features.shape[1]} features (03)", "4  scores of the SVMs (05)"]):
+for ax, title in zip(
+    axes[0], ["3  regions (02)", f"{features.shape[1]} features (03)", "4  scores of the SVMs (05)"]
+):
     ax.set_title(title)
-plots.show(fig, alt="Figure 1 redone: a picture, its proposals, six warped regions with features and scores, and detections.")
+plots.show(
+    fig,
+    alt="Figure 1 redone: a picture, its proposals, six warped regions with features and scores, and detections.",
+)
 
 # %% [markdown]
-# *Reading:* each line of the lower half is one region on its way through the system, and no line knows of the
-# others. Above the line at zero an SVM says yes (green). The first three regions are the best ones left after
-# suppression, the last three are proposals taken at random. Most proposals are like those: background, parts, halves of two toys. **Saying no to them is most of
-# the work.**
+# *Reading:* each line of the lower half is one region on its way through the system, and no line knows of
+# the others. Above the line at zero an SVM says yes (green). The first three regions are the best ones left
+# after suppression, the last three are proposals taken at random. Most proposals are like those:
+# background, parts, halves of two toys. **Saying no to them is most of the work.**
 #
 # ## 4. How good is it?
 #
-# On one picture anything can look good or bad. So the detector runs on all test pictures, and each class is given its
-# **average precision** (AP): all its detections are put in order of their score, and the AP asks how many of those
-# at the top are right and how many objects are found. It lies between 0 and 100%; the mean over the classes is
-# the **mAP**. [Notebook 07](07_detection_and_evaluation.ipynb) works it out by hand.
+# On one picture anything can look good or bad. So the detector runs on all test pictures, and each class is
+# given its **average precision** (AP): all its detections are put in order of their score, and the AP asks
+# how many of those at the top are right and how many objects are found. It lies between 0 and 100%; the
+# mean over the classes is the **mAP**. [Notebook 07](07_detection_and_evaluation.ipynb) works it out by
+# hand.
 #
-# **Predict.** The detector has seen some hundred labelled toys, and its network was trained on others. Guess the
-# mAP, and which class does worst.
+# **Predict.** The detector has seen some hundred labelled toys, and its network was trained on others.
+# Guess the mAP, and which class does worst.
 
 # %%
 evaluation = course.evaluation
@@ -206,15 +232,18 @@ plots.show(
     alt="Average precision of each class on the test pictures.",
 )
 ap = pd.Series(evaluation.ap).dropna().sort_values()
-display(Markdown(
-    f"The mAP is **{100 * evaluation.mean_ap:.1f}%**; best is *{ap.index[-1]}*, worst *{ap.index[0]}*. "
-    f"Trained on {len(course.trainval.ids)} pictures (profile `{course.profile.name}`)."
-))
+display(
+    Markdown(
+        f"The mAP is **{100 * evaluation.mean_ap:.1f}%**; best is *{ap.index[-1]}*, worst *{ap.index[0]}*. "
+        f"Trained on {len(course.trainval.ids)} pictures (profile `{course.profile.name}`)."
+    )
+)
 
 # %% [markdown]
-# And what it looks like. A number behind a class name is the **precision at that score**, as in the paper's Figures 8 to 11:
-# of all detections of the class on the test set that score at least as high, the share that is right. As there, only
-# those above 0.5 are drawn. A check mark and a solid line: right. A cross and a dashed line: wrong. Dotted: the truth.
+# And what it looks like. A number behind a class name is the **precision at that score**, as in the paper's
+# Figures 8 to 11: of all detections of the class on the test set that score at least as high, the share
+# that is right. As there, only those above 0.5 are drawn. A check mark and a solid line: right. A cross and
+# a dashed line: wrong. Dotted: the truth.
 
 # %%
 everything = course.detections
@@ -223,26 +252,34 @@ precision = np.array([evaluation.precision_at(n, s) for n, s in zip(names, every
 pictures = []
 for i in fullest[1:5]:
     rows = np.flatnonzero((everything.image_index == test.ids.index(i)) & (precision > 0.5))
-    pictures.append(plots.draw_detections(
-        test.image(i), everything.boxes[rows], names[rows], precision[rows],
-        outcomes=evaluation.outcomes[rows], truth=test.annotation(i).boxes,
-    ))
-plots.show(plots.montage(pictures, columns=2, cell=(420, 560)),
-           alt="Detections on four test pictures, labelled with class and precision; right ones solid, wrong ones dashed.")
+    pictures.append(
+        plots.draw_detections(
+            test.image(i),
+            everything.boxes[rows],
+            names[rows],
+            precision[rows],
+            outcomes=evaluation.outcomes[rows],
+            truth=test.annotation(i).boxes,
+        )
+    )
+plots.show(
+    plots.montage(pictures, columns=2, cell=(420, 560)),
+    alt="Detections on four test pictures, labelled with class and precision; right ones solid, wrong ones dashed.",
+)
 
 # %% [markdown]
 # ### Move the threshold
 #
-# A detector gives scores; it is you who decides from which score on to believe it. Move the threshold down, and more
-# objects are found, and more nonsense with them.
+# A detector gives scores; it is you who decides from which score on to believe it. Move the threshold down,
+# and more objects are found, and more nonsense with them.
 
 # %%
 explorer = widgets.DetectionExplorer(test, course.detections, course.evaluation, image_ids=fullest)
 explorer
 
 # %% [markdown]
-# *Static twin of the widget:* one picture at three thresholds. On all test pictures together they let through half as
-# many detections as there are objects, twice as many, and ten times as many.
+# *Static twin of the widget:* one picture at three thresholds. On all test pictures together they let
+# through half as many detections as there are objects, twice as many, and ten times as many.
 
 # %%
 by_score = np.sort(everything.scores)[::-1]
@@ -254,9 +291,9 @@ for factor in (0.5, 2, 10):
 # %% [markdown]
 # ## 5. Take one stage away
 #
-# How much of this is owed to the proposals? A negative control: give the same detector, with the same network and the same
-# SVMs, the proposals **of another picture**. They have the right sizes and shapes and are as many, but know
-# nothing of *this* picture. R-CNN scores boxes; it cannot move them.
+# How much of this is owed to the proposals? A negative control: give the same detector, with the same
+# network and the same SVMs, the proposals **of another picture**. They have the right sizes and shapes and
+# are as many, but know nothing of *this* picture. R-CNN scores boxes; it cannot move them.
 #
 # **Predict.** How much of the mAP is left: nearly all, half, or a tenth?
 
@@ -265,7 +302,9 @@ subset = test.subset(min(12, len(test.ids)))
 n_boxes = 300
 own = {i: course.proposals("test")[i][:n_boxes] for i in subset.ids}
 borrowed = {
-    here: propose(test.image(here), own[there])  # a list of boxes is a method, too; cut off at this picture's border
+    here: propose(
+        test.image(here), own[there]
+    )  # a list of boxes is a method, too; cut off at this picture's border
     for here, there in zip(subset.ids, np.roll(subset.ids, 1))
 }
 left = {}
@@ -275,14 +314,15 @@ for name, given in {"its own proposals": own, "another picture's": borrowed}.ite
 pd.DataFrame(left, index=["mAP, %", "recall of the proposals at IoU 0.5, %"]).T.round(1)
 
 # %% [markdown]
-# *Reading:* these are few pictures, so the numbers are rough. An object that no proposal covers is lost, whatever the
-# network can do. That is why notebook 01 comes before the network.
+# *Reading:* these are few pictures, so the numbers are rough. An object that no proposal covers is lost,
+# whatever the network can do. That is why notebook 01 comes before the network.
 #
 # ## 6. What the paper showed
 #
-# In 2013 the best detectors worked with hand-made features (HOG, bags of visual words), and progress had become slow. That
-# large convolutional networks classify *pictures* well was known since 2012. Whether that would carry over to detection,
-# where labels are few, was debated. The paper's answer, from its Tables 1 and 2:
+# In 2013 the best detectors worked with hand-made features (HOG, bags of visual words), and progress had
+# become slow. That large convolutional networks classify *pictures* well was known since 2012. Whether that
+# would carry over to detection, where labels are few, was debated. The paper's answer, from its Tables 1
+# and 2:
 
 # %%
 paper = settings.data_dir() / "paper"
@@ -295,24 +335,28 @@ for ax, table, title in zip(axes, (table_1, table_2), ("Table 1: VOC 2010 test",
     ax.bar_label(bars, fmt="%.1f", padding=3)
     ax.set(title=title, xlabel="mAP, %", xlim=(0, 70))
     ax.invert_yaxis()
-plots.show(fig, alt="Mean AP of each method in Tables 1 and 2. R-CNN's bars, in blue, are longer than all others.")
+plots.show(
+    fig, alt="Mean AP of each method in Tables 1 and 2. R-CNN's bars, in blue, are longer than all others."
+)
 
 # %%
 uva, rcnn, dpm = table_1.mAP["UVA"], table_1.mAP["R-CNN"], table_1.mAP["DPM v5"]
 ft, plain = table_2.mAP["R-CNN FT fc7"], table_2.mAP["R-CNN fc7"]
-display(Markdown(
-    f"- **Same proposals, other features.** UVA uses the same selective search boxes, with bags of visual words: "
-    f"{uva} against R-CNN's {rcnn} on VOC 2010.\n"
-    f"- **Against the popular DPM:** {dpm} on VOC 2010; R-CNN adds {rcnn - dpm:.1f} points, and with bounding-box "
-    f"regression (BB) {table_1.mAP['R-CNN BB'] - dpm:.1f}.\n"
-    f"- **Pre-training carries over.** Without any training of the network on VOC, fc7 reaches {plain} on VOC 2007; "
-    f"fine-tuning (FT) lifts it to {ft}."
-))
+display(
+    Markdown(
+        f"- **Same proposals, other features.** UVA uses the same selective search boxes, with bags of visual words: "
+        f"{uva} against R-CNN's {rcnn} on VOC 2010.\n"
+        f"- **Against the popular DPM:** {dpm} on VOC 2010; R-CNN adds {rcnn - dpm:.1f} points, and with bounding-box "
+        f"regression (BB) {table_1.mAP['R-CNN BB'] - dpm:.1f}.\n"
+        f"- **Pre-training carries over.** Without any training of the network on VOC, fc7 reaches {plain} on VOC 2007; "
+        f"fine-tuning (FT) lifts it to {ft}."
+    )
+)
 
 # %% [markdown]
-# Our toys are not those photographs, and our network has a quarter of the paper's channels. The numbers of section 4 and
-# the paper's must not be compared. What can be compared are *differences*: whether a change helps or hurts here as
-# it did there. That is what the course is about.
+# Our toys are not those photographs, and our network has a quarter of the paper's channels. The numbers of
+# section 4 and the paper's must not be compared. What can be compared are *differences*: whether a change
+# helps or hurts here as it did there. That is what the course is about.
 #
 # ## 7. The map
 #
@@ -324,20 +368,22 @@ display(Markdown(
 # | features → scores | SVMs with hard negatives | [05 SVM training](05_svm_training.ipynb) | `svm` | 2.3, App. B |
 # | scores → detections → mAP | suppression, evaluation | [07 Detection and evaluation](07_detection_and_evaluation.ipynb) | `nms`, `evaluation` | 2.2, 3 |
 #
-# Fine-tuning (04), bounding-box regression (06), error analysis (08), the pool5 units (09) and what follows have their numbers
-# kept free. Every notebook can be opened first: what earlier stages make is computed when it is missing.
+# Fine-tuning (04), bounding-box regression (06), error analysis (08), the pool5 units (09) and what follows
+# have their numbers kept free. Every notebook can be opened first: what earlier stages make is computed
+# when it is missing.
 #
 # ## 8. Your own pictures
 #
-# Save the detector and give it a picture. It knows toys and nothing else, so photographs of your street will disappoint
-# you; train it on a folder of your own in PASCAL VOC layout for that:
+# Save the detector and give it a picture. It knows toys and nothing else, so photographs of your street
+# will disappoint you; train it on a folder of your own in PASCAL VOC layout for that:
 #
 # ```
 # rcnn train  --voc DIR --split trainval --network alexnet --out model.safetensors
 # rcnn detect my_photo.jpg another.jpg --model model.safetensors
 # ```
 #
-# The annotated pictures are written to the folder `detections`; `--json FILE` writes the boxes and scores as well. From Python:
+# The annotated pictures are written to the folder `detections`; `--json FILE` writes the boxes and scores
+# as well. From Python:
 #
 # ```python
 # from rcnn_helpers.detector import RCNN
@@ -363,25 +409,25 @@ print("All checks passed.")
 # %% [markdown]
 # ## Exercises
 #
-# **1. Suppression by hand** (●○○, 5 minutes). Four boxes of one class: (0, 0, 10, 10) with score 0.6, (1, 0, 11, 10) with
-# 0.9, (6, 0, 16, 10) with 0.8, (30, 0, 40, 10) with 0.1. Which are kept at an IoU threshold of 0.3, and which at 0.6? In
-# which order? Check with `nms`.
+# **1. Suppression by hand** (●○○, 5 minutes). Four boxes of one class: (0, 0, 10, 10) with score 0.6, (1,
+# 0, 11, 10) with 0.9, (6, 0, 16, 10) with 0.8, (30, 0, 40, 10) with 0.1. Which are kept at an IoU threshold
+# of 0.3, and which at 0.6? In which order? Check with `nms`.
 
 # %%
 # your code
 
 # %% [markdown]
-# **2. Fewer proposals** (●●○, 15 minutes). Proposals are ranked. Run `detector.detect_dataset` on `subset` with the first 50, 100,
-# 200 and 300 proposals of each picture, and plot the mAP over their number. Where would you stop if each region cost
-# you 5 milliseconds?
+# **2. Fewer proposals** (●●○, 15 minutes). Proposals are ranked. Run `detector.detect_dataset` on `subset`
+# with the first 50, 100, 200 and 300 proposals of each picture, and plot the mAP over their number. Where
+# would you stop if each region cost you 5 milliseconds?
 
 # %%
 # your code
 
 # %% [markdown]
-# **3. The same toy, moved** (●●○, 20 minutes). Cut a picture off by ten pixels on the left (`image[:, 10:]`) and detect
-# again. Which detections come back, moved by ten pixels, and which change their score or vanish? The network and the SVMs
-# are the same. What is it that changes?
+# **3. The same toy, moved** (●●○, 20 minutes). Cut a picture off by ten pixels on the left (`image[:,
+# 10:]`) and detect again. Which detections come back, moved by ten pixels, and which change their score or
+# vanish? The network and the SVMs are the same. What is it that changes?
 
 # %%
 # your code
@@ -389,18 +435,19 @@ print("All checks passed.")
 # %% [markdown]
 # ## What you take away
 #
-# - R-CNN is a chain of five stages: propose, warp, describe, score, suppress. Each can be looked at, measured and
-#   replaced by itself.
+# - R-CNN is a chain of five stages: propose, warp, describe, score, suppress. Each can be looked at,
+#   measured and replaced by itself.
 # - Each region is judged alone. Boxes are chosen, never moved (until notebook 06).
-# - The network's knowledge comes from another task with many labels; only small linear classifiers are learned for
-#   this one.
+# - The network's knowledge comes from another task with many labels; only small linear classifiers are
+#   learned for this one.
 #
 # ## Where this differs from the paper
 #
-# - The pictures are synthetic (ToyVOC), the network has a quarter of the T-Net's channels and no local response
-#   normalisation, and it was pre-trained on toys of other categories instead of ImageNet.
+# - The pictures are synthetic (ToyVOC), the network has a quarter of the T-Net's channels and no local
+#   response normalisation, and it was pre-trained on toys of other categories instead of ImageNet.
 # - There is no fine-tuning and no bounding-box regression yet.
-# - The number of proposals is cut on a laptop (`course.profile.max_proposals`); the paper keeps around 2000.
+# - The number of proposals is cut on a laptop (`course.profile.max_proposals`); the paper keeps around
+#   2000.
 #
 # ## Next
 #

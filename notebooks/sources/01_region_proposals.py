@@ -1,12 +1,12 @@
 # %% [markdown]
 # # Region proposals
 #
-# *A picture holds billions of boxes. About two thousand of them are enough to look at, and finding those two
-# thousand needs no idea of what a toy, a dog or a chair is.*
+# *A picture holds billions of boxes. About two thousand of them are enough to look at, and finding those
+# two thousand needs no idea of what a toy, a dog or a chair is.*
 #
-# **The paper:** section 2.1 (region proposals), section 2.2 (how many, in which mode), section 4.2 (their recall).
-# The method itself is selective search (Uijlings, van de Sande, Gevers and Smeulders, IJCV 2013), which starts
-# from a graph segmentation (Felzenszwalb and Huttenlocher, IJCV 2004).
+# **The paper:** section 2.1 (region proposals), section 2.2 (how many, in which mode), section 4.2 (their
+# recall). The method itself is selective search (Uijlings, van de Sande, Gevers and Smeulders, IJCV 2013),
+# which starts from a graph segmentation (Felzenszwalb and Huttenlocher, IJCV 2004).
 #
 # **You will**
 #
@@ -15,8 +15,8 @@
 # - compute the similarity of two regions on paper and watch a picture grow together;
 # - measure what matters about a set of boxes, its *recall*, against random boxes and sliding windows.
 #
-# **You need** Python and NumPy. No other notebook comes before this one.
-# **Time:** about 40 minutes with the exercises; the cells themselves take under a minute on a laptop.
+# **You need** Python and NumPy. No other notebook comes before this one. **Time:** about 40 minutes with
+# the exercises; the cells themselves take under a minute on a laptop.
 #
 # The module behind it is `rcnn_helpers.proposals`. The pictures are ToyVOC: rendered, synthetic toys, with
 # exactly known boxes. What is measured here holds for them, and not for photographs.
@@ -40,44 +40,49 @@ test = course.test.subset(min(25, len(course.test.ids)))  # enough for curves, a
 image_id = max(test.ids, key=lambda name: len(test.annotation(name)))  # the fullest picture
 image, annotation = test.image(image_id), test.annotation(image_id)
 height, width = image.shape[:2]
-print(f"{len(test.ids)} test images; example {image_id}, {width} x {height} pixels, {len(annotation)} objects")
+print(
+    f"{len(test.ids)} test images; example {image_id}, {width} x {height} pixels, {len(annotation)} objects"
+)
 
 # %% [markdown]
 # ## 1. Why not look everywhere?
 #
-# A detector has to answer two questions: *what* is there, and *where*. A good classifier answers the first. The
-# plain way to get the second from it is to ask it about every box of the picture. How many are there?
+# A detector has to answer two questions: *what* is there, and *where*. A good classifier answers the first.
+# The plain way to get the second from it is to ask it about every box of the picture. How many are there?
 #
-# A box is given by a left and a right edge, and by a top and a bottom edge. Among the $W + 1$ places where a
-# vertical edge can lie, two must be chosen, and likewise for the horizontal ones:
+# A box is given by a left and a right edge, and by a top and a bottom edge. Among the $W + 1$ places where
+# a vertical edge can lie, two must be chosen, and likewise for the horizontal ones:
 #
 # $$N = \binom{W+1}{2}\binom{H+1}{2} \approx \frac{W^2 H^2}{4}$$
 #
 # Check it on a picture of 2 x 1 pixels: three boxes, the left pixel, the right one, and both.
 #
-# **Predict.** Before you run the next cell, write down how many boxes our picture has, to the nearest power of
-# ten. Then guess how long the paper's network would need for all of them.
+# **Predict.** Before you run the next cell, write down how many boxes our picture has, to the nearest power
+# of ten. Then guess how long the paper's network would need for all of them.
 
 # %%
 n_boxes = (width + 1) * width // 2 * (height + 1) * height // 2
 paper_rate = 2000 / 13  # regions a second on a GPU: around 2000 regions in 13 s (sec. 2.2)
 years = n_boxes / paper_rate / (3600 * 24 * 365)
-display(Markdown(
-    f"The picture has **{n_boxes:,} boxes**, about $10^{{{np.log10(n_boxes):.0f}}}$. At the paper's "
-    f"{paper_rate:.0f} regions a second they would take **{years:.1f} years**. For one picture."
-))
+display(
+    Markdown(
+        f"The picture has **{n_boxes:,} boxes**, about $10^{{{np.log10(n_boxes):.0f}}}$. At the paper's "
+        f"{paper_rate:.0f} regions a second they would take **{years:.1f} years**. For one picture."
+    )
+)
 
 # %% [markdown]
-# Nobody needs every box, of course. Two boxes that differ by a pixel show the same thing. *Sliding windows* take
-# a few shapes and sizes and move each over the picture in steps. The question is how coarse the steps may be.
+# Nobody needs every box, of course. Two boxes that differ by a pixel show the same thing. *Sliding windows*
+# take a few shapes and sizes and move each over the picture in steps. The question is how coarse the steps
+# may be.
 #
-# We measure how well two boxes agree by their **intersection over union** (IoU): the area they share, divided by
-# the area they cover together. VOC counts a detection as right from an IoU of 0.5 on.
+# We measure how well two boxes agree by their **intersection over union** (IoU): the area they share,
+# divided by the area they cover together. VOC counts a detection as right from an IoU of 0.5 on.
 #
-# **By hand.** An object is 64 x 64 pixels, and a window has exactly its size. The steps are 16 pixels, so the
-# nearest window is off by up to 8 pixels each way. It then shares $56 \times 56 = 3136$ pixels with the object,
-# and together they cover $2 \cdot 64^2 - 3136 = 5056$. The IoU is $3136 / 5056 = 0.62$, although nothing is wrong
-# but the place. If the window's size is off as well, not much room is left above 0.5.
+# **By hand.** An object is 64 x 64 pixels, and a window has exactly its size. The steps are 16 pixels, so
+# the nearest window is off by up to 8 pixels each way. It then shares $56 \times 56 = 3136$ pixels with the
+# object, and together they cover $2 \cdot 64^2 - 3136 = 5056$. The IoU is $3136 / 5056 = 0.62$, although
+# nothing is wrong but the place. If the window's size is off as well, not much room is left above 0.5.
 
 # %%
 object_box = [0, 0, 64, 64]
@@ -97,42 +102,45 @@ rows = []
 for stride in (0.5, 0.25, 0.125, 0.0625):
     grid = {i: sliding_windows(*test.image(i).shape[:2], stride=stride) for i in test.ids}
     n_windows = np.mean([len(windows) for windows in grid.values()])
-    rows.append({
-        "step, in window widths": stride,
-        "windows a picture": n_windows,
-        "recall at IoU 0.5": recall.recall_at(grid, test, iou_threshold=0.5),
-        "recall at IoU 0.7": recall.recall_at(grid, test, iou_threshold=0.7),
-        "seconds at the paper's rate": n_windows / paper_rate,
-    })
+    rows.append(
+        {
+            "step, in window widths": stride,
+            "windows a picture": n_windows,
+            "recall at IoU 0.5": recall.recall_at(grid, test, iou_threshold=0.5),
+            "recall at IoU 0.7": recall.recall_at(grid, test, iou_threshold=0.7),
+            "seconds at the paper's rate": n_windows / paper_rate,
+        }
+    )
 pd.DataFrame(rows).round(2)
 
 # %% [markdown]
-# *Reading:* one row is one density of the grid: three shapes (half as wide as high, square, twice as wide) at
-# sizes from 32 pixels up, each $\sqrt 2$ times the one before. **Recall** is the share of objects that some window
-# matches with at least that IoU. Halving the step makes four times as many windows. Matching tightly (IoU 0.7) is
-# what costs.
+# *Reading:* one row is one density of the grid: three shapes (half as wide as high, square, twice as wide)
+# at sizes from 32 pixels up, each $\sqrt 2$ times the one before. **Recall** is the share of objects that
+# some window matches with at least that IoU. Halving the step makes four times as many windows. Matching
+# tightly (IoU 0.7) is what costs.
 #
 # %% [markdown]
-# With a cheap classifier, as the DPM of Table 1 has, a hundred thousand windows are no trouble. With a large
-# network they are. There is a second reason. The upper units of the paper's network see 195 x 195 pixels of their
-# input and lie 32 pixels apart (sec. 1), so that placing a box by sliding the network over the picture was, in
-# the authors' words, "an open technical challenge". R-CNN turns the order around: first decide *where* to look,
-# with a method that knows no classes, then ask *what* is there.
+# With a cheap classifier, as the DPM of Table 1 has, a hundred thousand windows are no trouble. With a
+# large network they are. There is a second reason. The upper units of the paper's network see 195 x 195
+# pixels of their input and lie 32 pixels apart (sec. 1), so that placing a box by sliding the network over
+# the picture was, in the authors' words, "an open technical challenge". R-CNN turns the order around: first
+# decide *where* to look, with a method that knows no classes, then ask *what* is there.
 #
 # ## 2. Segments: pixels that belong together
 #
-# Where could an object be? Its pixels hang together, and they often look alike. So the search begins with small
-# regions of even colour.
+# Where could an object be? Its pixels hang together, and they often look alike. So the search begins with
+# small regions of even colour.
 #
-# Take every pixel as a node and join neighbours by an edge, whose weight $w$ is the difference of their colours.
-# Go through the edges from the lightest to the heaviest. An edge between two regions $A$ and $B$ joins them if
+# Take every pixel as a node and join neighbours by an edge, whose weight $w$ is the difference of their
+# colours. Go through the edges from the lightest to the heaviest. An edge between two regions $A$ and $B$
+# joins them if
 #
 # $$w \le \min\left(\mathrm{Int}(A) + \frac{k}{|A|},\; \mathrm{Int}(B) + \frac{k}{|B|}\right)$$
 #
-# where $\mathrm{Int}(A)$ is the heaviest edge that was used to build $A$, and $|A|$ its number of pixels. In words: *an
-# edge may join two regions if it is hardly heavier than what already lies inside them.* How much "hardly" allows
-# is set by $k$, and it shrinks as a region grows. A small region is easily joined; a large one must be asked
-# nicely.
+# where $\mathrm{Int}(A)$ is the heaviest edge that was used to build $A$, and $|A|$ its number of pixels.
+# In words: *an edge may join two regions if it is hardly heavier than what already lies inside them.* How
+# much "hardly" allows is set by $k$, and it shrinks as a region grows. A small region is easily joined; a
+# large one must be asked nicely.
 #
 # **By hand.** One row of six pixels, with their grey levels, and the edges between them:
 #
@@ -141,9 +149,9 @@ pd.DataFrame(rows).round(2)
 # | grey level | 10 | | 12 | | 13 | | 40 | | 41 | | 44 |
 # | edge | | 2 | | 1 | | 27 | | 1 | | 3 | |
 #
-# The four light edges are used first, whatever $k$ is, as long as it is not tiny. That leaves $A = \{a, b, c\}$
-# with $\mathrm{Int}(A) = 2$ and $B = \{d, e, f\}$ with $\mathrm{Int}(B) = 3$. Now the edge of weight 27 comes up. It joins them
-# if $27 \le \min(2 + k/3,\ 3 + k/3)$.
+# The four light edges are used first, whatever $k$ is, as long as it is not tiny. That leaves $A = \{a, b,
+# c\}$ with $\mathrm{Int}(A) = 2$ and $B = \{d, e, f\}$ with $\mathrm{Int}(B) = 3$. Now the edge of weight
+# 27 comes up. It joins them if $27 \le \min(2 + k/3,\ 3 + k/3)$.
 #
 # **Predict.** From which $k$ on is the row one segment?
 
@@ -157,8 +165,8 @@ for k in ks:
 # %% [markdown]
 # $2 + k/3$ reaches 27 at $k = 75$, and there the two halves become one.
 #
-# On a picture the same rule runs over some hundred thousand edges. Before it, the picture is blurred a little
-# ($\sigma = 0.8$), and after it, segments with fewer than $k$ pixels are joined to a neighbour.
+# On a picture the same rule runs over some hundred thousand edges. Before it, the picture is blurred a
+# little ($\sigma = 0.8$), and after it, segments with fewer than $k$ pixels are joined to a neighbour.
 
 # %%
 pictures, titles = [], []
@@ -173,14 +181,16 @@ plots.show(
 
 # %% [markdown]
 # *Reading:* each segment has a colour of its own. Small $k$ keeps the toys' outlines and breaks them into
-# parts; large $k$ makes whole surfaces, and here and there a toy has flowed into its background. **No single $k$
-# is right**: a toy is one thing, its wheel is one thing, and both are objects for someone. Selective search draws
-# two conclusions. Start from small segments and *merge*, so that all sizes occur; and start several times.
+# parts; large $k$ makes whole surfaces, and here and there a toy has flowed into its background. **No
+# single $k$ is right**: a toy is one thing, its wheel is one thing, and both are objects for someone.
+# Selective search draws two conclusions. Start from small segments and *merge*, so that all sizes occur;
+# and start several times.
 #
 # ## 3. Merging: from segments to a tree
 #
-# Now join the two neighbouring regions that are most similar. Then again, and again, until the picture is one
-# region. Every region that ever existed gives a box. With $n$ segments there are $n - 1$ merges, so $2n - 1$ boxes.
+# Now join the two neighbouring regions that are most similar. Then again, and again, until the picture is
+# one region. Every region that ever existed gives a box. With $n$ segments there are $n - 1$ merges, so $2n
+# - 1$ boxes.
 #
 # Similar in what? Four terms, each between 0 and 1, and their mean is the similarity:
 #
@@ -209,10 +219,13 @@ ax.vlines(3.5, -0.5, 5.5, color="#D55E00", linewidth=3)
 ax.hlines(2.5, 3.5, 9.5, color="#D55E00", linewidth=3)
 ax.set(xticks=range(10), yticks=range(6), xlabel="x", ylabel="y")
 ax.grid(visible=False)
-plots.show(fig, alt="Three regions: A, light, on the left; B, dark, top right; C, half light and half dark, below B.")
+plots.show(
+    fig, alt="Three regions: A, light, on the left; B, dark, top right; C, half light and half dark, below B."
+)
 
 # %% [markdown]
-# Texture is left out to keep the numbers small. A's histogram is (0 dark, 1 light), B's is (1, 0), C's is (½, ½).
+# Texture is left out to keep the numbers small. A's histogram is (0 dark, 1 light), B's is (1, 0), C's is
+# (½, ½).
 #
 # | pair | colour | size | fill | mean |
 # |---|---|---|---|---|
@@ -222,25 +235,27 @@ plots.show(fig, alt="Three regions: A, light, on the left; B, dark, top right; C
 #
 # The box around A and B is the whole picture, 60 pixels, of which 18 belong to neither.
 #
-# **Predict.** Fill in the last row. Which pair is joined first, and what is its similarity? (The box around B and
-# C is 6 x 6 pixels.)
+# **Predict.** Fill in the last row. Which pair is joined first, and what is its similarity? (The box around
+# B and C is 6 x 6 pixels.)
 
 # %%
 tree = selective_search.group(tiny, tiny_segments, similarity="CSF")
 names = ["A", "B", "C", "BC", "ABC"]
-merges = pd.DataFrame({
-    "joined": [" and ".join(names[child] for child in pair) for pair in tree.children],
-    "into": [names[tree.n_segments + i] for i in range(len(tree.children))],
-    "similarity": tree.similarity.round(4),
-    "box": [tree.boxes[tree.n_segments + i].astype(int).tolist() for i in range(len(tree.children))],
-})
+merges = pd.DataFrame(
+    {
+        "joined": [" and ".join(names[child] for child in pair) for pair in tree.children],
+        "into": [names[tree.n_segments + i] for i in range(len(tree.children))],
+        "similarity": tree.similarity.round(4),
+        "box": [tree.boxes[tree.n_segments + i].astype(int).tolist() for i in range(len(tree.children))],
+    }
+)
 merges
 
 # %% [markdown]
-# B and C: colour ½, size $1 - 36/60 = 0.4$, fill 1 because they leave no gap, so $(0.5 + 0.4 + 1)/3 = 0.6333$. The
-# pair fits together better than A and C, whose colours are just as alike. After the merge, BC's histogram is the
-# mean of the two, weighted by their sizes: (¾, ¼). That is why no pixel is looked at again, and why the whole
-# search is fast. A and BC are left: colour ¼, size 0, fill 1, mean 0.4167.
+# B and C: colour ½, size $1 - 36/60 = 0.4$, fill 1 because they leave no gap, so $(0.5 + 0.4 + 1)/3 =
+# 0.6333$. The pair fits together better than A and C, whose colours are just as alike. After the merge,
+# BC's histogram is the mean of the two, weighted by their sizes: (¾, ¼). That is why no pixel is looked at
+# again, and why the whole search is fast. A and BC are left: colour ¼, size 0, fill 1, mean 0.4167.
 #
 # Now the real picture.
 
@@ -259,8 +274,8 @@ plots.show(
 
 # %% [markdown]
 # *Reading:* the small and similar go first. Parts of a toy tend to find each other before they find the
-# background, and somewhere on the way many toys are a region of their own, if only for a few merges. That is all
-# that is asked of them: every region leaves its box behind.
+# background, and somewhere on the way many toys are a region of their own, if only for a few merges. That
+# is all that is asked of them: every region leaves its box behind.
 #
 # ### Move through the merges yourself
 #
@@ -279,27 +294,29 @@ for n_done in (n_merges - 30, n_merges - 6):
 #
 # ## 4. Many searches, one list
 #
-# One search can go wrong early. A shadow splits a toy in intensity and not in hue, a grey toy on a grey floor has
-# no hue at all. So selective search **diversifies**: it runs again in other colour spaces, from other segment
-# sizes, with other terms of the similarity, and pools the boxes of all.
+# One search can go wrong early. A shadow splits a toy in intensity and not in hue, a grey toy on a grey
+# floor has no hue at all. So selective search **diversifies**: it runs again in other colour spaces, from
+# other segment sizes, with other terms of the similarity, and pools the boxes of all.
 
 # %%
-modes = pd.DataFrame([
-    {
-        "mode": name,
-        "colour spaces": ", ".join(s.colour_spaces),
-        "k": ", ".join(f"{k:g}" for k in s.scales),
-        "similarities": ", ".join(s.similarities),
-        "searches": len(s.colour_spaces) * len(s.scales) * len(s.similarities),
-    }
-    for name, s in selective_search.MODES.items()
-])
+modes = pd.DataFrame(
+    [
+        {
+            "mode": name,
+            "colour spaces": ", ".join(s.colour_spaces),
+            "k": ", ".join(f"{k:g}" for k in s.scales),
+            "similarities": ", ".join(s.similarities),
+            "searches": len(s.colour_spaces) * len(s.scales) * len(s.similarities),
+        }
+        for name, s in selective_search.MODES.items()
+    ]
+)
 modes
 
 # %% [markdown]
-# R-CNN uses the fast mode in all experiments (sec. 2.2). The pooled boxes are ranked: regions made late in their
-# tree, which are large, come early in the list, but a random factor shuffles each tree so that no single search fills
-# the top. The seed of that factor is fixed here. Equal boxes are listed once.
+# R-CNN uses the fast mode in all experiments (sec. 2.2). The pooled boxes are ranked: regions made late in
+# their tree, which are large, come early in the list, but a random factor shuffles each tree so that no
+# single search fills the top. The seed of that factor is fixed here. Equal boxes are listed once.
 
 # %%
 proposals = selective_search.search_regions(image, mode="fast")
@@ -308,17 +325,21 @@ best = overlap.argmax(axis=1)
 labels = [f"{name} {value:.2f}" for name, value in zip(annotation.names, overlap.max(axis=1))]
 pictures = [
     plots.draw_boxes(image, proposals.boxes[:50], styles="proposal"),
-    plots.draw_boxes(plots.draw_boxes(image, annotation.boxes, styles="truth"), proposals.boxes[best], labels, "best"),
+    plots.draw_boxes(
+        plots.draw_boxes(image, annotation.boxes, styles="truth"), proposals.boxes[best], labels, "best"
+    ),
 ]
 plots.show(
-    plots.image_grid(pictures, [f"the first 50 of {len(proposals)} proposals", "the best proposal for each object"]),
+    plots.image_grid(
+        pictures, [f"the first 50 of {len(proposals)} proposals", "the best proposal for each object"]
+    ),
     alt="Left: fifty boxes all over the picture. Right: each object's true box and its best proposal.",
 )
 
 # %% [markdown]
-# *Reading:* left, the first 50 proposals of the list, which are about everything and nothing. Right, each object's
-# true box (dotted) and the best of all proposals for it (solid green, with the IoU). The search was never told what a
-# toy is, let alone which.
+# *Reading:* left, the first 50 proposals of the list, which are about everything and nothing. Right, each
+# object's true box (dotted) and the best of all proposals for it (solid green, with the IoU). The search
+# was never told what a toy is, let alone which.
 #
 # Behind every box stands a region with its exact outline. Segmentation (section 5 of the paper) needs it.
 
@@ -348,27 +369,28 @@ for n in (30, min(1000, len(proposals))):
 # %% [markdown]
 # ## 5. Recall: the ceiling of every detector that follows
 #
-# An object that no proposal covers is lost. No network and no SVM will bring it back. So the quality of a set of
-# boxes is its **recall**: the share of all objects for which some proposal has an IoU of at least 0.5 (or another
-# threshold). The paper reports approximately 98% on PASCAL VOC, and 91.6% with 2403 boxes an image on the ILSVRC
-# 2013 validation set, where it sees "significant room for improvement" (sec. 4.2).
+# An object that no proposal covers is lost. No network and no SVM will bring it back. So the quality of a
+# set of boxes is its **recall**: the share of all objects for which some proposal has an IoU of at least
+# 0.5 (or another threshold). The paper reports approximately 98% on PASCAL VOC, and 91.6% with 2403 boxes
+# an image on the ILSVRC 2013 validation set, where it sees "significant room for improvement" (sec. 4.2).
 #
 # We compare five ways to get boxes:
 #
 # - selective search, **fast** and **quality**;
 # - **sliding windows** on a regular grid;
 # - **random boxes**, the negative control: what does one get for nothing?
-# - **another picture's proposals**, a sharper control: boxes with all the right sizes, shapes and places, that
-#   know nothing of *this* picture.
+# - **another picture's proposals**, a sharper control: boxes with all the right sizes, shapes and places,
+#   that know nothing of *this* picture.
 #
-# **Predict.** With 500 boxes a picture, which recall at IoU 0.5 do random boxes reach: nearer to 10%, to 50% or
-# to 90%? And which of the five lie close together?
+# **Predict.** With 500 boxes a picture, which recall at IoU 0.5 do random boxes reach: nearer to 10%, to
+# 50% or to 90%? And which of the five lie close together?
 
 # %%
 cache = course.folder / "proposals"
 numbers = (*recall.N_BOXES, 5000)
 found = {
-    mode: propose_dataset(test, mode=mode, max_boxes=5000, cache=cache, progress=False) for mode in ("fast", "quality")
+    mode: propose_dataset(test, mode=mode, max_boxes=5000, cache=cache, progress=False)
+    for mode in ("fast", "quality")
 }
 neighbours = np.roll(test.ids, 1)
 borrowed = {
@@ -394,6 +416,7 @@ for n in numbers:
     grids.append(recall.recall_curves(grid, test, n_boxes=[n]))
 curves["sliding windows"] = pd.concat(grids)
 
+
 # %%
 def recalls(curve, **at):
     """The recalls of a frame of curves where its columns have the values `at`."""
@@ -411,49 +434,56 @@ plots.recall_by_iou(recall.IOU_THRESHOLDS, of_methods, title="1000 boxes a pictu
 for ax in axes:
     ax.legend().remove()
 fig.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=3)
-plots.show(fig, alt="Recall against the number of boxes and against the IoU threshold, for five ways to get boxes.")
+plots.show(
+    fig, alt="Recall against the number of boxes and against the IoU threshold, for five ways to get boxes."
+)
 
 # %% [markdown]
-# *Reading:* the height of a curve at its right end is what the detector can hope for; its slope says how good the
-# ranking is. A curve is flat where a method has no more boxes to give. The third panel asks for tighter and tighter
-# boxes: there the methods part, because sizes and places that are merely plausible are not good enough for a high
-# IoU.
+# *Reading:* the height of a curve at its right end is what the detector can hope for; its slope says how
+# good the ranking is. A curve is flat where a method has no more boxes to give. The third panel asks for
+# tighter and tighter boxes: there the methods part, because sizes and places that are merely plausible are
+# not good enough for a high IoU.
 #
-# Compare the two modes at equal numbers of boxes, too. The quality mode pools 80 searches instead of 8, and its list
-# is many times as long. That pays at the far right, and need not pay in the first thousand.
+# Compare the two modes at equal numbers of boxes, too. The quality mode pools 80 searches instead of 8, and
+# its list is many times as long. That pays at the far right, and need not pay in the first thousand.
 #
-# Look at the two controls. Even random boxes find objects: at an IoU of 0.5 a loose box is enough, and a thousand tries
-# are many. So a recall at 0.5 says little until you know what the control gets. The other control draws no better
-# conclusion by itself: proposals crowd around things, and those of another picture crowd around the wrong
-# things. Compare your prediction with the curves, and with the table.
+# Look at the two controls. Even random boxes find objects: at an IoU of 0.5 a loose box is enough, and a
+# thousand tries are many. So a recall at 0.5 says little until you know what the control gets. The other
+# control draws no better conclusion by itself: proposals crowd around things, and those of another picture
+# crowd around the wrong things. Compare your prediction with the curves, and with the table.
 
 # %%
 table = pd.DataFrame(
-    {name: [recalls(curve, n_boxes=1000, iou_threshold=t)[0] for t in (0.5, 0.7)] for name, curve in curves.items()},
+    {
+        name: [recalls(curve, n_boxes=1000, iou_threshold=t)[0] for t in (0.5, 0.7)]
+        for name, curve in curves.items()
+    },
     index=["recall at 0.5, %", "recall at 0.7, %"],
 ).T
 (100 * table).round(1)
 
 # %% [markdown]
-# A single number that needs no threshold is the **average best overlap** (ABO): for each object the best IoU any
-# proposal reaches, averaged over the objects.
+# A single number that needs no threshold is the **average best overlap** (ABO): for each object the best
+# IoU any proposal reaches, averaged over the objects.
 
 # %%
-abo = pd.DataFrame({
-    name: recall.average_best_overlap(boxes_of, test, n_boxes=[100, 500, 1000]).set_index("n_boxes").abo
-    for name, boxes_of in ranked.items()
-}).T
+abo = pd.DataFrame(
+    {
+        name: recall.average_best_overlap(boxes_of, test, n_boxes=[100, 500, 1000]).set_index("n_boxes").abo
+        for name, boxes_of in ranked.items()
+    }
+).T
 abo.columns = [f"ABO, {n} boxes" for n in abo.columns]
 abo.round(3)
 
 # %% [markdown]
 # ## 6. What does diversification buy?
 #
-# Now take the fast mode apart. The first rows add one source of diversity at a time to a single search; the last rows
-# take something away from the fast mode. (C, T, S and F are the terms of the similarity.)
+# Now take the fast mode apart. The first rows add one source of diversity at a time to a single search; the
+# last rows take something away from the fast mode. (C, T, S and F are the terms of the similarity.)
 #
-# **Predict.** Which costs more recall: giving up colour altogether (grey levels only), or giving up the terms for size
-# and fill?
+# **Predict.** Which costs more recall: giving up colour altogether (grey levels only), or giving up the
+# terms for size and fill?
 
 # %%
 Search = selective_search.Settings
@@ -475,22 +505,24 @@ for name, settings in searches.items():
     boxes_of = propose_dataset(test, mode=settings, progress=False)
     seconds = (time.perf_counter() - started) / len(test.ids)
     overlap = recall.best_overlaps(boxes_of, test).best_iou
-    rows.append({
-        "search": name,
-        "boxes": np.mean([len(found_boxes) for found_boxes in boxes_of.values()]),
-        "recall at 0.5, %": 100 * (overlap >= 0.5).mean(),
-        "recall at 0.7, %": 100 * (overlap >= 0.7).mean(),
-        "ABO": overlap.mean(),
-        "ms a picture": 1000 * seconds,
-    })
+    rows.append(
+        {
+            "search": name,
+            "boxes": np.mean([len(found_boxes) for found_boxes in boxes_of.values()]),
+            "recall at 0.5, %": 100 * (overlap >= 0.5).mean(),
+            "recall at 0.7, %": 100 * (overlap >= 0.7).mean(),
+            "ABO": overlap.mean(),
+            "ms a picture": 1000 * seconds,
+        }
+    )
 ablation = pd.DataFrame(rows).set_index("search")
 ablation.round({"boxes": 0, "recall at 0.5, %": 1, "recall at 0.7, %": 1, "ABO": 3, "ms a picture": 0})
 
 # %% [markdown]
-# *Reading:* compare the ABO of rows with similar numbers of boxes; more boxes alone already raise it. Each added
-# search costs little time and finds objects that the others broke up; the quality mode of the curves above carries it
-# to 80 searches. With so few pictures, differences of a
-# percent or two in recall are noise.
+# *Reading:* compare the ABO of rows with similar numbers of boxes; more boxes alone already raise it. Each
+# added search costs little time and finds objects that the others broke up; the quality mode of the curves
+# above carries it to 80 searches. With so few pictures, differences of a percent or two in recall are
+# noise.
 
 # %%
 n_objects = len(overlap)
@@ -517,27 +549,28 @@ print("All checks passed.")
 # %% [markdown]
 # ## Exercises
 #
-# **1. Recall by hand** (●○○, 5 minutes). Two objects, (0, 0, 10, 10) and (20, 0, 40, 10), and three proposals,
-# (0, 0, 10, 8), (22, 0, 40, 10) and (0, 0, 40, 10). Work out all six IoUs on paper. What is the recall at 0.5, at 0.85 and
-# at 0.95? Check with `boxes.iou`.
+# **1. Recall by hand** (●○○, 5 minutes). Two objects, (0, 0, 10, 10) and (20, 0, 40, 10), and three
+# proposals, (0, 0, 10, 8), (22, 0, 40, 10) and (0, 0, 40, 10). Work out all six IoUs on paper. What is the
+# recall at 0.5, at 0.85 and at 0.95? Check with `boxes.iou`.
 
 # %%
 # your code
 
 # %% [markdown]
 # **2. A search of your own** (●●○, 15 minutes). `selective_search.Settings` takes any colour spaces out of
-# `rgb`, `hsv`, `lab`, `rgi`, `hue` and `intensity`, any scales, and any letters out of C, T, S and F. Find a search
-# that makes at most 500 boxes a picture and has a better ABO than the first 500 boxes of the fast mode. Then try it on
-# pictures it was not chosen on (`course.trainval.subset(30)`). Does it still win?
+# `rgb`, `hsv`, `lab`, `rgi`, `hue` and `intensity`, any scales, and any letters out of C, T, S and F. Find
+# a search that makes at most 500 boxes a picture and has a better ABO than the first 500 boxes of the fast
+# mode. Then try it on pictures it was not chosen on (`course.trainval.subset(30)`). Does it still win?
 
 # %%
 # your code
 
 # %% [markdown]
-# **3. Where does it fail?** (●●●, 25 minutes). `recall.best_overlaps(found["fast"], test)` has one row for each
-# object. Sort it by `best_iou`, draw the five worst objects with their best box, and find out what they share:
-# are they small, cut off by the border, hidden behind another toy, or of the colour of their background? Put a number on your
-# answer: compare the mean `best_iou` of objects below and above the median area.
+# **3. Where does it fail?** (●●●, 25 minutes). `recall.best_overlaps(found["fast"], test)` has one row for
+# each object. Sort it by `best_iou`, draw the five worst objects with their best box, and find out what
+# they share: are they small, cut off by the border, hidden behind another toy, or of the colour of their
+# background? Put a number on your answer: compare the mean `best_iou` of objects below and above the median
+# area.
 
 # %%
 # your code
@@ -546,20 +579,21 @@ print("All checks passed.")
 # ## What you take away
 #
 # - Looking at every box is out of the question for a large network; some thousand proposals are not.
-# - Selective search merges small segments of even colour into ever larger regions. It knows no classes and learns nothing.
-# - It runs several times, in different colour spaces and with different similarities, because each search fails
-#   somewhere else.
+# - Selective search merges small segments of even colour into ever larger regions. It knows no classes and
+#   learns nothing.
+# - It runs several times, in different colour spaces and with different similarities, because each search
+#   fails somewhere else.
 # - Recall is the ceiling of everything that follows, and it means nothing without a control.
 #
 # ## Where this differs from the paper
 #
 # - The pictures are synthetic toys, about 400 pixels wide. The paper's 98% is for PASCAL VOC photographs;
 #   `rcnn proposals --voc DIR --split test` measures it on a folder of yours.
-# - Our segmentation rounds edge weights to 1/16 of a grey level, and our selective search is written from the
-#   two papers, not from their code. Two quirks of that code can be switched on with
+# - Our segmentation rounds edge weights to 1/16 of a grey level, and our selective search is written from
+#   the two papers, not from their code. Two quirks of that code can be switched on with
 #   `compat="uijlings2013"`.
-# - The R-CNN paper resized ILSVRC pictures to a width of 500 pixels before the search (sec. 4.2). We shrink larger
-#   pictures to the area of 500 x 500 and leave smaller ones alone.
+# - The R-CNN paper resized ILSVRC pictures to a width of 500 pixels before the search (sec. 4.2). We shrink
+#   larger pictures to the area of 500 x 500 and leave smaller ones alone.
 #
 # ## Next
 #

@@ -1,8 +1,8 @@
 # %% [markdown]
 # # Warping
 #
-# *The network reads squares of one size, and a proposal has any shape. Stretching it until it fits sounds crude. It
-# is what worked best, provided a rim of the surroundings comes along.*
+# *The network reads squares of one size, and a proposal has any shape. Stretching it until it fits sounds
+# crude. It is what worked best, provided a rim of the surroundings comes along.*
 #
 # **The paper:** section 2.1 (feature extraction), Figure 2, appendix A with Figure 7.
 #
@@ -41,14 +41,14 @@ print(f"{len(trainval.ids)} training images, {len(trainval.classes)} classes: {'
 # %% [markdown]
 # ## 1. Where a crop comes from
 #
-# The network's fully connected layers have a fixed number of weights, so its input has a fixed size: 227 x 227
-# pixels (sec. 2.1). A proposal may be 30 x 200. Something has to give: the shape, or what lies outside the box, or
-# the use of all pixels of the input.
+# The network's fully connected layers have a fixed number of weights, so its input has a fixed size: 227 x
+# 227 pixels (sec. 2.1). A proposal may be 30 x 200. Something has to give: the shape, or what lies outside
+# the box, or the use of all pixels of the input.
 #
-# The paper lets the shape go. Each box is **stretched to the square, whatever its aspect ratio**. Before that,
-# the box is made larger, so that in the finished crop exactly $p = 16$ pixels of warped surroundings lie
-# on each side of it. The box itself fills the inner $227 - 2 \cdot 16 = 195$ pixels. So it has to grow about its
-# centre, in each direction, by
+# The paper lets the shape go. Each box is **stretched to the square, whatever its aspect ratio**. Before
+# that, the box is made larger, so that in the finished crop exactly $p = 16$ pixels of warped surroundings
+# lie on each side of it. The box itself fills the inner $227 - 2 \cdot 16 = 195$ pixels. So it has to grow
+# about its centre, in each direction, by
 #
 # $$s = \frac{S}{S - 2p} = \frac{227}{195} = 1.164$$
 #
@@ -57,12 +57,14 @@ print(f"{len(trainval.ids)} training images, {len(trainval.classes)} classes: {'
 #
 # **By hand.** The box is (100, 60, 139, 138): 39 pixels wide, 78 high.
 #
-# - Sideways it is stretched by $195 / 39 = 5$. So 16 pixels of the crop are $16 / 5 = 3.2$ pixels of the picture.
+# - Sideways it is stretched by $195 / 39 = 5$. So 16 pixels of the crop are $16 / 5 = 3.2$ pixels of the
+#   picture.
 # - Downwards it is stretched by $195 / 78 = 2.5$. There they are $16 / 2.5 = 6.4$ pixels.
 # - The crop shows x from $100 - 3.2 = 96.8$ to $139 + 3.2 = 142.2$, and y from $53.6$ to $144.4$.
 #
-# Pixels are whole, so this must be rounded. The released code rounds while it counts pixels from 1 and includes the
-# last one. That makes a window a pixel wider to the right and below than you might expect; we keep to it.
+# Pixels are whole, so this must be rounded. The released code rounds while it counts pixels from 1 and
+# includes the last one. That makes a window a pixel wider to the right and below than you might expect; we
+# keep to it.
 #
 # **Predict.** Write down the window's four whole numbers before you run the cell.
 
@@ -76,9 +78,9 @@ print("window:   ", geometry.window[0].tolist())
 # ### At the border of the picture
 #
 # A box at the border has no surroundings on one side, and the window reaches out of the picture. What lies
-# outside is filled with the mean colour. The mean is subtracted before the network, so filled pixels become zero: the
-# network sees *nothing* there. Only the part inside the picture is read (`source`), and it is put where it belongs in
-# the crop (`target`).
+# outside is filled with the mean colour. The mean is subtracted before the network, so filled pixels become
+# zero: the network sees *nothing* there. Only the part inside the picture is read (`source`), and it is put
+# where it belongs in the crop (`target`).
 
 # %%
 cases = {"inside": [100, 60, 139, 138], "left border": [0, 60, 39, 138], "corner": [0, 222, 39, 300]}
@@ -88,11 +90,12 @@ pd.DataFrame(
 )
 
 # %% [markdown]
-# The second line says: the window begins 3 pixels left of the picture and is 46 pixels wide. In the crop those
-# 3 pixels are $3 \cdot 227 / 46 \approx 15$ columns, which stay empty.
+# The second line says: the window begins 3 pixels left of the picture and is 46 pixels wide. In the crop
+# those 3 pixels are $3 \cdot 227 / 46 \approx 15$ columns, which stay empty.
 #
-# Now three objects of the training set, of those that are neither cut off nor hidden: the smallest, the widest
-# and the tallest (the two latter among the larger half, so that there is something to see).
+# Now three objects of the training set, of those that are neither cut off nor hidden: the smallest, the
+# widest and the tallest (the two latter among the larger half, so that there is something to see).
+
 
 # %%
 def objects_of(dataset, *, whole=False):
@@ -106,7 +109,9 @@ def objects_of(dataset, *, whole=False):
 
 
 objects = objects_of(trainval, whole=True)
-sides = np.array([trainval.annotation(i).boxes[k, 2:] - trainval.annotation(i).boxes[k, :2] for i, k in objects])
+sides = np.array(
+    [trainval.annotation(i).boxes[k, 2:] - trainval.annotation(i).boxes[k, :2] for i, k in objects]
+)
 area, aspect = sides.prod(axis=1), sides[:, 0] / sides[:, 1]  # width / height
 large = area >= np.median(area)
 chosen = {
@@ -119,7 +124,9 @@ mean = tuple(course.network.mean)  # the colour that becomes zero
 
 def crop_of(dataset, image_id, k, **options):
     """Object k of an image, warped, as a picture [S, S, 3]."""
-    crop = warp_reference(dataset.image(image_id), dataset.annotation(image_id).boxes[k], mean=mean, **options)
+    crop = warp_reference(
+        dataset.image(image_id), dataset.annotation(image_id).boxes[k], mean=mean, **options
+    )
     return np.clip(crop, 0, 255).round().astype(np.uint8)
 
 
@@ -134,19 +141,22 @@ for description, index in chosen.items():
     captions.append(f"the {description}: {box[2] - box[0]:.0f} x {box[3] - box[1]:.0f} pixels")
     captions.append("its crop: 227 x 227")
 sheet = plots.montage(panels, captions, columns=2, cell=(227, 303))
-plots.show(sheet, alt="The smallest, widest and tallest object, each with box and window, beside its warped crop.")
+plots.show(
+    sheet, alt="The smallest, widest and tallest object, each with box and window, beside its warped crop."
+)
 
 # %% [markdown]
-# *Reading:* left, the box (orange) and the window that the crop shows (blue); right, the crop, and the place of the
-# box in it. A wide toy becomes narrow and a tall one becomes broad. The network is never told what the aspect ratio
-# was.
+# *Reading:* left, the box (orange) and the window that the crop shows (blue); right, the crop, and the
+# place of the box in it. A wide toy becomes narrow and a tall one becomes broad. The network is never told
+# what the aspect ratio was.
 #
 # ## 2. Figure 2, redone
 #
-# This is what the SVMs' positive examples look like to the network: objects of each class, warped with $p = 16$.
+# This is what the SVMs' positive examples look like to the network: objects of each class, warped with $p =
+# 16$.
 #
-# **Predict.** Which two classes will be hard to tell apart *after* warping, although their shapes differ before
-# it?
+# **Predict.** Which two classes will be hard to tell apart *after* warping, although their shapes differ
+# before it?
 
 # %%
 rng = np.random.default_rng(0)
@@ -159,13 +169,16 @@ for name in sorted({trainval.annotation(i).names[k] for i, k in objects}):
     row += [np.full((227, 227, 3), 255, np.uint8)] * (columns - len(row))  # a class with few objects
     crops += row
     captions += [name] * len(picked) + [""] * (columns - len(picked))
-plots.show(plots.montage(crops, captions, columns=columns, cell=(113, 113)),
-           alt="Warped training samples, one row of eight for each class: Figure 2 of the paper with toys.")
+plots.show(
+    plots.montage(crops, captions, columns=columns, cell=(113, 113)),
+    alt="Warped training samples, one row of eight for each class: Figure 2 of the paper with toys.",
+)
 
 # %% [markdown]
-# *Reading:* one row for each class. Every toy fills the frame, whatever its size in the picture was, so the network
-# need not cope with scale. Everything is a square, so it cannot use shape as a whole either. Parts, materials and
-# the way they lie next to each other are what is left. Was your pair among those that look alike now?
+# *Reading:* one row for each class. Every toy fills the frame, whatever its size in the picture was, so the
+# network need not cope with scale. Everything is a square, so it cannot use shape as a whole either. Parts,
+# materials and the way they lie next to each other are what is left. Was your pair among those that look
+# alike now?
 #
 # ## 3. Figure 7, redone: the alternatives
 #
@@ -178,32 +191,39 @@ plots.show(plots.montage(crops, captions, columns=columns, cell=(113, 113)),
 # | C | `square` | the same square, what is outside the box is blanked | a thin object takes a small part of the crop; the rest is empty |
 # | D | `warp` | the box, stretched | the aspect ratio is lost |
 #
-# Each can be padded by $p$ pixels of context, measured in the crop. The figure shows the widest and the tallest
-# object.
+# Each can be padded by $p$ pixels of context, measured in the crop. The figure shows the widest and the
+# tallest object.
 
 # %%
-figure_7 = {"A  original": "original", "B  context": "square_context", "C  no context": "square", "D  warp": "warp"}
+figure_7 = {
+    "A  original": "original",
+    "B  context": "square_context",
+    "C  no context": "square",
+    "D  warp": "warp",
+}
 crops, captions = [], []
 for description in ("widest", "tallest"):
     for padding in (0, 16):
         for title, mode in figure_7.items():
             crops.append(crop_of(trainval, *objects[chosen[description]], mode=mode, padding=padding))
             captions.append(f"{title}, p = {padding}")
-plots.show(plots.montage(crops, captions, columns=4, cell=(227, 227)),
-           alt="Figure 7 redone: columns A to D for the widest and the tallest object, with p = 0 and p = 16.")
+plots.show(
+    plots.montage(crops, captions, columns=4, cell=(227, 227)),
+    alt="Figure 7 redone: columns A to D for the widest and the tallest object, with p = 0 and p = 16.",
+)
 
 # %% [markdown]
-# *Reading:* rows one and three have $p = 0$, rows two and four $p = 16$. Compare B and C with D: the squares keep the
-# shape and spend much of the crop on something else. The paper's pilot experiments found that warping with
-# $p = 16$ "outperformed the alternatives by a large margin (3-5 mAP points)" (App. A).
+# *Reading:* rows one and three have $p = 0$, rows two and four $p = 16$. Compare B and C with D: the
+# squares keep the shape and spend much of the crop on something else. The paper's pilot experiments found
+# that warping with $p = 16$ "outperformed the alternatives by a large margin (3-5 mAP points)" (App. A).
 #
-# Look at the second and the fourth row of D: the context is warped with the object, so it is squeezed in the one
-# direction and stretched in the other.
+# Look at the second and the fourth row of D: the context is warped with the object, so it is squeezed in
+# the one direction and stretched in the other.
 #
 # ### Try it on any object
 #
-# Choose an object, a mode and a padding. Or move the box away from the object and see what the network would get
-# of a sloppy proposal.
+# Choose an object, a mode and a padding. Or move the box away from the object and see what the network
+# would get of a sloppy proposal.
 
 # %%
 image_id = max(test.ids, key=lambda name: len(test.annotation(name)))  # the fullest test picture
@@ -212,7 +232,8 @@ explorer = widgets.WarpExplorer(test.image(image_id), annotation.boxes, annotati
 explorer
 
 # %% [markdown]
-# *Static twin of the widget:* one object with and without context, and a proposal that covers only half of it.
+# *Static twin of the widget:* one object with and without context, and a proposal that covers only half of
+# it.
 
 # %%
 k = int(boxes.area(annotation.boxes).argmax())  # the largest object
@@ -224,13 +245,13 @@ for state in ({"padding": 16}, {"padding": 0}, {"padding": 16, **sloppy}):
 # %% [markdown]
 # ## 4. Two thousand crops at a time
 #
-# `warp_reference`, which made the crops above, is the definition: one box, plain NumPy, easy to read and slow. The
-# detector needs thousands of crops a picture, so `warp_boxes` makes them in one call: it normalises them on the way,
-# uses all cores, and writes into a buffer that is used again and again. (On a GPU the same function works there.)
-# It must do *the same thing*, and that can be checked.
+# `warp_reference`, which made the crops above, is the definition: one box, plain NumPy, easy to read and
+# slow. The detector needs thousands of crops a picture, so `warp_boxes` makes them in one call: it
+# normalises them on the way, uses all cores, and writes into a buffer that is used again and again. (On a
+# GPU the same function works there.) It must do *the same thing*, and that can be checked.
 #
-# **Predict.** The grey levels go from 0 to 255. How large may the largest difference between the two be before you would
-# worry?
+# **Predict.** The grey levels go from 0 to 255. How large may the largest difference between the two be
+# before you would worry?
 
 # %%
 image = test.image(image_id)
@@ -240,7 +261,9 @@ rows = []
 for mode in MODES:
     for padding in (0, 16):
         exact = np.stack([warp_reference(image, b, mode=mode, padding=padding, mean=mean) for b in sample])
-        batch = warp_boxes(image, sample, mode=mode, padding=padding, mean=mean)  # the mean is subtracted here
+        batch = warp_boxes(
+            image, sample, mode=mode, padding=padding, mean=mean
+        )  # the mean is subtracted here
         batch = batch.permute(0, 2, 3, 1).numpy() + np.float32(mean)
         difference = np.abs(exact - batch)
         rows.append((mode, padding, difference.mean(), difference.max()))
@@ -260,23 +283,25 @@ one_by_one = (time.perf_counter() - started) / len(sample)
 started = time.perf_counter()
 warp_boxes(image, many, mean=mean, out=batch)  # into memory that is there already
 batched = (time.perf_counter() - started) / len(many)
-display(Markdown(
-    f"{1 / one_by_one:,.0f} crops a second one by one, **{1 / batched:,.0f} a second** in a batch of "
-    f"{len(many)} on this machine: {one_by_one / batched:.0f} times as many. The batch takes {batch.nbytes / 1e6:.0f} MB."
-))
+display(
+    Markdown(
+        f"{1 / one_by_one:,.0f} crops a second one by one, **{1 / batched:,.0f} a second** in a batch of "
+        f"{len(many)} on this machine: {one_by_one / batched:.0f} times as many. The batch takes {batch.nbytes / 1e6:.0f} MB."
+    )
+)
 
 # %% [markdown]
 # ## 5. What does the network like?
 #
-# To see what a transformation is worth for detection, one would train and test a whole detector for each. That is
-# the proper experiment, and exercise 3. Here is a quicker one: take the objects themselves, cut out by their true
-# boxes, and ask how well their **class** can be told from the network's features. A linear classifier is trained on
-# the objects of the training set and tested on those of the test set.
+# To see what a transformation is worth for detection, one would train and test a whole detector for each.
+# That is the proper experiment, and exercise 3. Here is a quicker one: take the objects themselves, cut out
+# by their true boxes, and ask how well their **class** can be told from the network's features. A linear
+# classifier is trained on the objects of the training set and tested on those of the test set.
 #
 # Two negative controls go with it:
 #
-# - **the rim only:** the box itself is blanked and only the 16 pixels of context are left. What can be told from
-#   that has nothing to do with the object's looks.
+# - **the rim only:** the box itself is blanked and only the 16 pixels of context are left. What can be told
+#   from that has nothing to do with the object's looks.
 # - **shuffled labels:** the training labels are dealt out at random. What is left is chance.
 
 # %%
@@ -289,8 +314,15 @@ def describe(dataset, *, blank_box=False, **options):
     for image_id in dataset.ids:
         annotation = dataset.annotation(image_id)
         if len(annotation):
-            crops = warp_boxes(dataset.image(image_id), annotation.boxes, size=network.input_size,
-                               mean=network.mean, std=network.std, bgr=network.bgr, **options)
+            crops = warp_boxes(
+                dataset.image(image_id),
+                annotation.boxes,
+                size=network.input_size,
+                mean=network.mean,
+                std=network.std,
+                bgr=network.bgr,
+                **options,
+            )
             if blank_box:
                 crops[:, :, 16:-16, 16:-16] = 0
             features.append(network.features(crops, ["fc7"])["fc7"].cpu().numpy())
@@ -312,10 +344,13 @@ def accuracy(shuffle=False, **options):
 
 
 # %% [markdown]
-# **Predict.** Put these in order, best first: warp with $p = 16$, warp with $p = 0$, square with context, the rim only.
+# **Predict.** Put these in order, best first: warp with $p = 16$, warp with $p = 0$, square with context,
+# the rim only.
 
 # %%
-results = {f"{mode}, p = {padding}": accuracy(mode=mode, padding=padding) for mode in MODES for padding in (0, 16)}
+results = {
+    f"{mode}, p = {padding}": accuracy(mode=mode, padding=padding) for mode in MODES for padding in (0, 16)
+}
 results["control: the rim only"] = accuracy(blank_box=True)
 results["control: shuffled labels"] = accuracy(shuffle=True)
 
@@ -326,19 +361,25 @@ is_control = ranking.index.str.startswith("control")
 bars = ax.barh(ranking.index, 100 * ranking, color=np.where(is_control, "#BBBBBB", "#0072B2"))
 ax.bar_label(bars, fmt="%.0f", padding=3)
 ax.set(xlabel="test objects whose class is told, %", xlim=(0, 100))
-plots.show(fig, alt="Classification accuracy of each warp mode with and without padding, and of the two controls.")
+plots.show(
+    fig, alt="Classification accuracy of each warp mode with and without padding, and of the two controls."
+)
 n_judged = sum(len(test.annotation(i)) for i in judge.ids)
 error = 100 * np.sqrt(0.25 / n_judged)
-display(Markdown(f"{n_judged} test objects; one standard error is up to {error:.1f} points, so smaller gaps mean nothing."))
+display(
+    Markdown(
+        f"{n_judged} test objects; one standard error is up to {error:.1f} points, so smaller gaps mean nothing."
+    )
+)
 
 # %% [markdown]
-# *Reading:* how far a bar stands from the shuffled labels is what the network knows. What the rim alone tells is not nothing: the
-# scene around a toy gives hints, such as how large it is or what it stands on. It is also the part of the accuracy that
-# would not survive in another world, with another scenery.
+# *Reading:* how far a bar stands from the shuffled labels is what the network knows. What the rim alone
+# tells is not nothing: the scene around a toy gives hints, such as how large it is or what it stands on. It
+# is also the part of the accuracy that would not survive in another world, with another scenery.
 #
-# Be careful with the order of the blue bars. **This comparison is not fair:** our network was pre-trained on crops warped
-# with $p = 16$, so it is at home with them. And true boxes are not proposals: a proposal is often a bit off, and context helps most
-# where the box has cut something off.
+# Be careful with the order of the blue bars. **This comparison is not fair:** our network was pre-trained
+# on crops warped with $p = 16$, so it is at home with them. And true boxes are not proposals: a proposal is
+# often a bit off, and context helps most where the box has cut something off.
 #
 # ## Checkpoint
 
@@ -347,7 +388,9 @@ inner = crop_geometry([[100, 60, 139, 138]], 300, 400, padding=0)
 assert inner.window[0].tolist() == [100, 60, 139, 138], "a plain warp takes the box as it is"
 assert differences["largest difference"].max() < 0.01, "the batched warp is the reference"
 whole = warp_reference(image, [0, 0, image.shape[1], image.shape[0]], mean=mean)
-assert np.allclose(whole[0], mean) and np.allclose(whole[:, -1], mean), "around a whole picture there is nothing"
+assert np.allclose(whole[0], mean) and np.allclose(whole[:, -1], mean), (
+    "around a whole picture there is nothing"
+)
 assert batch.shape == (512, 3, 227, 227) and np.isfinite(batch.numpy()).all()
 assert all(0 <= value <= 1 for value in results.values())
 print("All checks passed.")
@@ -355,25 +398,28 @@ print("All checks passed.")
 # %% [markdown]
 # ## Exercises
 #
-# **1. By hand** (●○○, 5 minutes). A box is 78 x 19.5 pixels. How many pixels of the picture are the 16 pixels of context, on
-# each side and above? For which size of box are they exactly 16 pixels of the picture?
+# **1. By hand** (●○○, 5 minutes). A box is 78 x 19.5 pixels. How many pixels of the picture are the 16
+# pixels of context, on each side and above? For which size of box are they exactly 16 pixels of the
+# picture?
 
 # %%
 # your code
 
 # %% [markdown]
-# **2. Replicate or mean?** (●●○, 15 minutes). Appendix A leaves it open whether missing pixels should better repeat the
-# border (`fill="replicate"`) than be the mean. Which objects of the test set does this concern at all? Count those whose
-# window leaves the picture, look at four of them both ways, and compare `accuracy(fill="replicate")` with what you had.
+# **2. Replicate or mean?** (●●○, 15 minutes). Appendix A leaves it open whether missing pixels should
+# better repeat the border (`fill="replicate"`) than be the mean. Which objects of the test set does this
+# concern at all? Count those whose window leaves the picture, look at four of them both ways, and compare
+# `accuracy(fill="replicate")` with what you had.
 
 # %%
 # your code
 
 # %% [markdown]
-# **3. The proper experiment** (●●●, 40 minutes, some of them waiting). Train two detectors that differ in nothing but the warp,
-# `RCNN(course.network, warp_mode="warp", padding=16)` and one with `padding=0`, on the same subset of the training set and with the same
-# 300 proposals a picture, and compare their mAP on test. Is the sign that of the paper? How large is the difference
-# beside the one between two halves of the test set?
+# **3. The proper experiment** (●●●, 40 minutes, some of them waiting). Train two detectors that differ in
+# nothing but the warp, `RCNN(course.network, warp_mode="warp", padding=16)` and one with `padding=0`, on
+# the same subset of the training set and with the same 300 proposals a picture, and compare their mAP on
+# test. Is the sign that of the paper? How large is the difference beside the one between two halves of the
+# test set?
 
 # %%
 # your code
@@ -389,10 +435,10 @@ print("All checks passed.")
 # ## Where this differs from the paper
 #
 # - The pictures are synthetic, and section 5 measures the classification of cut-out objects, not mAP.
-# - The window is rounded as in the released code, which is more exact than the paper's text. That code has no "tightest
-#   square without context"; ours follows appendix A, with the same rounding.
-# - The paper subtracts the mean *image* of its training set; where a network of ours has a mean *colour*, that is
-#   subtracted.
+# - The window is rounded as in the released code, which is more exact than the paper's text. That code has
+#   no "tightest square without context"; ours follows appendix A, with the same rounding.
+# - The paper subtracts the mean *image* of its training set; where a network of ours has a mean *colour*,
+#   that is subtracted.
 #
 # ## Next
 #
