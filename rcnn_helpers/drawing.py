@@ -67,9 +67,9 @@ def draw_boxes(
 ) -> np.ndarray:
     """Draw boxes, and labels that stay inside the picture.
 
-    Lines run just inside their box with a thin dark edge, so that they show on any background. A label stands
-    above its box where there is room, else inside or below it, away from the labels before it. The boxes given
-    first lie on top.
+    Lines run just inside their box; if wider than a pixel they have dark edges and show on any background. A
+    label stands above its box where there is room, else inside or below it, away from the labels before it. The
+    boxes given first lie on top.
 
     Parameters
     ----------
@@ -98,7 +98,7 @@ def draw_boxes(
     font_size = font_size or max(SMALLEST_FONT, round(max(height, width) / 36))
     edges = np.rint(boxes).astype(np.int64)
     for (x1, y1, x2, y2), style in zip(edges[::-1].tolist(), styles[::-1], strict=True):
-        _outline(canvas, x1, y1, x2, y2, _rgb(style.colour), DASHES[style.line], line_width)
+        _outline(canvas, x1, y1, x2, y2, rgb(style.colour), DASHES[style.line], line_width)
     if labels is not None:
         _draw_labels(canvas, edges, list(labels), styles, font_size)
     return canvas
@@ -187,7 +187,7 @@ def montage(
         sheet[y : y + fitted.shape[0], x : x + fitted.shape[1]] = fitted
         if frame is not None:
             corners = (x, y, x + fitted.shape[1], y + fitted.shape[0])
-            _outline(sheet, *corners, _rgb(frame.colour), DASHES[frame.line], 3)
+            _outline(sheet, *corners, rgb(frame.colour), DASHES[frame.line], 3)
         for line, text in enumerate(caption.split("\n")):
             if text:
                 tile = _text_tile(shorten(text, width, font_size), font_size, (0, 0, 0), (255, 255, 255))
@@ -198,6 +198,17 @@ def montage(
                     top + height + line * line_height,
                 )
     return sheet
+
+
+def write(canvas, text: str, x: int, y: int, *, font_size: int = 14) -> None:
+    """Write a line of black text on white into `canvas`, with its upper left corner at (x, y)."""
+    _paste(canvas, _text_tile(_printable(text), font_size, (0, 0, 0), (255, 255, 255)), x, y)
+
+
+@lru_cache(maxsize=256)
+def rgb(colour: str) -> tuple[int, int, int]:
+    """Red, green and blue of a colour: a name in `COLOURS` or whatever Pillow understands."""
+    return ImageColor.getrgb(COLOURS.get(colour, colour))[:3]
 
 
 def fit(image, height: int, width: int) -> np.ndarray:
@@ -265,7 +276,7 @@ def region_borders(labels) -> np.ndarray:
 def tint(image, mask, colour: str = "orange", *, strength: float = 0.5) -> np.ndarray:
     """Lay a colour over the pixels of `mask`."""
     painted = _checked(image).copy()
-    painted[mask] = np.rint((1 - strength) * painted[mask] + strength * np.array(_rgb(colour))).astype(
+    painted[mask] = np.rint((1 - strength) * painted[mask] + strength * np.array(rgb(colour))).astype(
         np.uint8
     )
     return painted
@@ -318,35 +329,31 @@ def _style(style):
     return STYLES[style]
 
 
-@lru_cache(maxsize=256)
-def _rgb(colour):
-    return ImageColor.getrgb(COLOURS.get(colour, colour))[:3]
-
-
 def _outline(canvas, x1, y1, x2, y2, colour, dashes, line_width):
-    """The four sides, inside the box: first a dark edge, then the line within it."""
+    """The four sides, inside the box: the line, and unless it is thin, a dark edge on either side of it."""
+    edge = int(line_width > 1)
+    thick = line_width + 2 * edge
     if not dashes:
-        for inset in range(min(line_width + 2, (x2 - x1 + 1) // 2, (y2 - y1 + 1) // 2)):
-            paint = colour if 0 < inset <= line_width else (0, 0, 0)
+        for inset in range(min(thick, (x2 - x1 + 1) // 2, (y2 - y1 + 1) // 2)):
+            paint = colour if edge <= inset < edge + line_width else (0, 0, 0)
             cv2.rectangle(canvas, (x1 + inset, y1 + inset), (x2 - 1 - inset, y2 - 1 - inset), paint)
         return
-    thick = line_width + 2
     for left, top, right, bottom in (
         (x1, y1, x2, min(y1 + thick, y2)),
         (x1, max(y2 - thick, y1), x2, y2),
         (x1, y1, min(x1 + thick, x2), y2),
         (max(x2 - thick, x1), y1, x2, y2),
     ):
-        _dashed_bar(canvas, left, top, right, bottom, colour, dashes, line_width)
+        _dashed_bar(canvas, left, top, right, bottom, colour, dashes, line_width, edge)
 
 
-def _dashed_bar(canvas, x1, y1, x2, y2, colour, dashes, line_width):
-    """A dashed line with dark edges that fills a rectangle, as far as that lies on the canvas."""
+def _dashed_bar(canvas, x1, y1, x2, y2, colour, dashes, line_width, edge):
+    """A dashed line that fills a rectangle, as far as that lies on the canvas."""
     height, width = canvas.shape[:2]
     left, top, right, bottom = max(x1, 0), max(y1, 0), min(x2, width), min(y2, height)
     if left >= right or top >= bottom:
         return
-    line, drawn = _dashes(colour, dashes, line_width, max(x2 - x1, y2 - y1))
+    line, drawn = _dashes(colour, dashes, line_width, edge, max(x2 - x1, y2 - y1))
     if x2 - x1 < y2 - y1:
         line, drawn = line.swapaxes(0, 1), drawn.swapaxes(0, 1)
     visible = np.s_[top - y1 : bottom - y1, left - x1 : right - x1]
@@ -354,13 +361,13 @@ def _dashed_bar(canvas, x1, y1, x2, y2, colour, dashes, line_width):
 
 
 @lru_cache(maxsize=4096)
-def _dashes(colour, dashes, line_width, length):
+def _dashes(colour, dashes, line_width, edge, length):
     """A dashed line from left to right, uint8 [thickness, length, 3], and which pixels are drawn."""
-    line = np.zeros((line_width + 2, length, 3), np.uint8)
-    line[1:-1] = colour
+    line = np.zeros((line_width + 2 * edge, length, 3), np.uint8)
+    line[edge : edge + line_width] = colour
     period = np.concatenate([np.full(n * line_width, i % 2 == 0) for i, n in enumerate(dashes)])
     drawn = np.resize(period, length)[None, :, None]
-    return line, np.repeat(drawn, line_width + 2, axis=0)
+    return line, np.repeat(drawn, len(line), axis=0)
 
 
 def _draw_labels(canvas, edges, labels, styles, font_size):
@@ -371,7 +378,7 @@ def _draw_labels(canvas, edges, labels, styles, font_size):
     for (x1, y1, x2, y2), label, style in zip(edges.tolist(), labels, styles, strict=True):
         if not label or x2 <= 0 or y2 <= 0 or x1 >= width or y1 >= height:
             continue
-        background = _rgb(style.colour)
+        background = rgb(style.colour)
         tile = _text_tile(shorten(label, width, font_size), font_size, _readable_on(background), background)
         x, y = _free_spot(x1, y1, y2, tile.shape[:2], covered)
         covered[y : y + tile.shape[0], x : x + tile.shape[1]] = True

@@ -31,7 +31,7 @@ def changed(image, original=GREY):
 
 
 def coloured(image, colour):
-    return (image == np.array(drawing._rgb(colour))).all(axis=2)
+    return (image == np.array(drawing.rgb(colour))).all(axis=2)
 
 
 def test_a_box_is_outlined_just_inside_its_border():
@@ -44,6 +44,14 @@ def test_a_box_is_outlined_just_inside_its_border():
     assert coloured(image, "#ff0000")[31:33, 21:79].all()
     assert coloured(image, "#000000")[30, 20:80].all()
     assert (GREY == 128).all()
+
+
+def test_thin_lines_have_no_edge():
+    for line in DASHES:
+        touched = changed(
+            draw_boxes(GREY, [[20, 30, 80, 90]], styles=BoxStyle("#ff0000", line), line_width=1)
+        )
+        assert touched[30, 20:80].any() and not touched[31:89, 21:79].any()
 
 
 @given(st.tuples(*[st.floats(-300, 300)] * 4), st.sampled_from(sorted(STYLES)), st.text(max_size=40))
