@@ -530,6 +530,8 @@ class _Candidates:
         best = np.argsort(-scores, axis=0, kind="stable")[: self.max_per_image]  # [K, C]
         class_index = np.broadcast_to(np.arange(len(self.classes)), best.shape).ravel()
         rows = best.ravel()
+        fires = scores[rows, class_index] > settings.NEVER_FIRES
+        rows, class_index = rows[fires], class_index[fires]
         images = np.full(len(rows), image_index, np.int32)
         self._keep(
             Detections(

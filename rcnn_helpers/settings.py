@@ -22,6 +22,8 @@ SVM_POSITIVE_WEIGHT = 2.0
 SVM_BIAS_SCALE = 10.0
 # SVMs (sec. 2.3): a region is a negative below this IoU with every ground-truth box of the class.
 SVM_NEGATIVE_IOU = 0.3
+# SVMs: score of every region for a class that could not be trained, below any threshold in use, and finite.
+NEVER_FIRES = -1e4
 # Detection (sec. 2.2 and the released code): greedy suppression above this IoU.
 NMS_IOU = 0.3
 # Detection (released code): regions kept for a class, per image, and on average over all images.

@@ -152,6 +152,8 @@ def test_a_class_without_objects_never_fires(proposals):
         detector.fit(dataset, proposals=proposals, progress=False)
     found = detector.detect(dataset.image("000"), boxes=proposals["000"])
     assert 1 not in found.class_index
+    everywhere = detector.detect_dataset(dataset, proposals=proposals, progress=False)
+    assert set(everywhere.class_index) == {0}
 
 
 def test_training_without_any_object_names_what_is_annotated(proposals):

@@ -28,7 +28,7 @@ import numpy as np
 import pandas as pd
 
 from rcnn_helpers.errors import TrainingError
-from rcnn_helpers.settings import SVM_BIAS_SCALE, SVM_C, SVM_NEGATIVE_IOU, SVM_POSITIVE_WEIGHT
+from rcnn_helpers.settings import NEVER_FIRES, SVM_BIAS_SCALE, SVM_C, SVM_NEGATIVE_IOU, SVM_POSITIVE_WEIGHT
 from rcnn_helpers.svm.estimator import LinearSVMs
 from rcnn_helpers.svm.solver import row_squared_norms, solve
 
@@ -37,8 +37,6 @@ HARD_SCORE = -1.0001
 EVICT_SCORE = -1.2
 # Released code: negatives a class takes up before it is retrained.
 RETRAIN_AFTER = 2000
-# Score of every region for a class that could not be trained: below any threshold in use, and finite.
-NEVER_FIRES = -1e4
 
 HISTORY_COLUMNS = (
     "class",
