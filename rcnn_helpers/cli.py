@@ -181,14 +181,15 @@ def evaluate(options) -> None:
 
 
 def _results(options):
-    from rcnn_helpers.voc_results import classes_in, read_voc_results
+    """The data set and the detections of ``--results``: of the chosen classes or, by default, those with files."""
+    from rcnn_helpers.voc_results import read_voc_results
 
-    chosen = _class_list(options)
-    dataset = _open_dataset(options, classes=chosen)
-    found = classes_in(options.results)
-    classes = chosen or tuple(name for name in dataset.classes if name in found)
-    dataset = _open_dataset(options, classes=classes)
-    return dataset, read_voc_results(options.results, classes)
+    dataset = _open_dataset(options)
+    detections = read_voc_results(options.results, _class_list(options), image_ids=dataset.ids)
+    left_out = [name for name in dataset.classes if name not in detections.classes]
+    if left_out:
+        print(f"no result files for {', '.join(left_out)}: left out of the mean")
+    return _open_dataset(options, classes=detections.classes), detections
 
 
 def _detections_of_model(options):
