@@ -180,7 +180,7 @@ def _write_scene(folder: Path, split: str, index: int, seed: int, with_masks: bo
     image_id = f"{split}_{index:06d}"
     annotation = to_annotation(scene, image_id)
     write_image(folder / "JPEGImages" / f"{image_id}.jpg", scene.image, quality=scene.quality)
-    write_annotation(folder / "Annotations" / f"{image_id}.xml", annotation, folder=folder.name)
+    write_annotation(folder / "Annotations" / f"{image_id}.xml", annotation, folder="ToyVOC")
     details = {"synthetic": True, "kit_version": KIT_VERSION, "seed": seed, "split": split, "index": index}
     details["objects"] = [asdict(detail) for detail in scene.details]
     write_json(folder / "Details" / f"{image_id}.json", details)

@@ -231,7 +231,7 @@ def shade(
     shadow_depth, shadow_eye, shadow_axes, shadow_focal,
     contact, contact_origin, contact_cell, lattice, image,
 ):  # fmt: skip
-    """Shade every sample of the frame into `image` (float32 [H, W, 3], linear light); fills in `depth` behind toys.
+    """Shade every sample of the frame into `image`, float32 [H, W, 3], linear light; fill `depth` behind toys.
 
     `toy_frames` [N, 3, 4] map world points into each toy's frame (in its lengths), where patterns live.
     `contact` is the darkening of ambient light on the ground, on a grid from `contact_origin`.
