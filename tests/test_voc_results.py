@@ -7,8 +7,9 @@ import xml.etree.ElementTree as ElementTree
 import numpy as np
 import pytest
 
+from rcnn_helpers.datasets.voc import VOCDataset
 from rcnn_helpers.errors import DatasetError
-from rcnn_helpers.evaluation import Detections, GroundTruth, evaluate
+from rcnn_helpers.evaluation import Detections, evaluate
 from rcnn_helpers.voc_results import read_voc_results, write_voc_results
 
 
@@ -212,40 +213,24 @@ def voc_ap_of_file(path, name, objects):
 @pytest.mark.real_data
 def test_real_detections_agree_with_the_voc_rules_class_by_class(real_data):
     folder = real_data / "voc2007_test_annotations"
-    image_ids = (folder / "ImageSets" / "Main" / "test.txt").read_text().split()
-    objects = read_objects(folder, image_ids)
-    detections = read_voc_results(folder / "detections_yolov1", image_ids=image_ids)
+    dataset = VOCDataset(folder, "test")
+    detections = read_voc_results(folder / "detections_yolov1", image_ids=dataset.ids)
     assert len(detections.classes) == 18
     assert not {"chair", "person"} & set(detections.classes)
-    result = evaluate(detections, ground_truth_of(objects, image_ids))
+    result = evaluate(detections, dataset)
+    image_ids = (folder / "ImageSets" / "Main" / "test.txt").read_text().split()
+    objects = read_objects(folder, image_ids)
     for name in detections.classes:
         path = folder / "detections_yolov1" / f"comp4_det_test_{name}.txt.gz"
         assert 100 * result.ap[name] == pytest.approx(100 * voc_ap_of_file(path, name, objects), abs=0.01)
 
 
-def ground_truth_of(objects, image_ids):
-    """The same objects as columns, half-open and counted from 0."""
-    rows = [(i, *row) for i, image_id in enumerate(image_ids) for row in objects[image_id]]
-    classes = tuple(sorted({name for _, name, _, _ in rows}))
-    assert len(classes) == 20
-    return GroundTruth(
-        image_ids=tuple(image_ids),
-        classes=classes,
-        image_index=np.array([i for i, _, _, _ in rows], dtype=np.int32),
-        class_index=np.array([classes.index(name) for _, name, _, _ in rows], dtype=np.int32),
-        boxes=np.array([[b[0] - 1, b[1] - 1, b[2], b[3]] for _, _, b, _ in rows], dtype=np.float32),
-        difficult=np.array([difficult for _, _, _, difficult in rows]),
-        object_index=np.zeros(len(rows), dtype=np.int32),
-    )
-
-
 @pytest.mark.real_data
 def test_real_detections_for_all_twenty_classes(real_data):
     folder = real_data / "voc2007_test_annotations"
-    image_ids = (folder / "ImageSets" / "Main" / "test.txt").read_text().split()
-    truth = ground_truth_of(read_objects(folder, image_ids), image_ids)
+    dataset = VOCDataset(folder, "test")
     with pytest.warns(UserWarning, match="no result file for chair, person"):
-        detections = read_voc_results(folder / "detections_yolov1", truth.classes, image_ids=image_ids)
-    result = evaluate(detections, truth)
+        detections = read_voc_results(folder / "detections_yolov1", dataset.classes, image_ids=dataset.ids)
+    result = evaluate(detections, dataset)
     assert result.ap["chair"] == result.ap["person"] == 0
     assert result.mean_ap == pytest.approx(sum(result.ap.values()) / 20)
