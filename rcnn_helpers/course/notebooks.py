@@ -82,6 +82,8 @@ def tidy_outputs(notebook: nbformat.NotebookNode) -> None:
             if output.output_type == "stream" and output.name == "stderr" and "\r" in output.text:
                 continue
             if output.get("data", {}).pop(WIDGET_MIME, None) is not None:
+                if "%|" in output.data.get("text/plain", ""):  # tqdm's bar, drawn as a widget
+                    continue
                 output.data["text/plain"] = WIDGET_PLACEHOLDER
             kept.append(output)
         cell.outputs = kept

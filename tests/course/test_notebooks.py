@@ -96,7 +96,10 @@ def test_progress_bars_and_live_views_are_not_kept():
     view = nbformat.v4.new_output(
         "display_data", data={notebooks.WIDGET_MIME: {"model_id": "1"}, "text/plain": "VBox()"}
     )
-    cell = nbformat.v4.new_code_cell("work()", outputs=[bar, warning, view])
+    widget_bar = nbformat.v4.new_output(
+        "display_data", data={notebooks.WIDGET_MIME: {"model_id": "2"}, "text/plain": "x:   0%|    | 0/3"}
+    )
+    cell = nbformat.v4.new_code_cell("work()", outputs=[bar, warning, widget_bar, view])
     notebook = nbformat.v4.new_notebook(cells=[cell])
     notebooks.tidy_outputs(notebook)
     assert [output.output_type for output in cell.outputs] == ["stream", "display_data"]
