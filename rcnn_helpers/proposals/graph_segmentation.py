@@ -72,7 +72,7 @@ def sorted_edges(channels, *, sigma: float) -> tuple[np.ndarray, np.ndarray]:
 
     Returns
     -------
-    edges : int32 array of shape [E]
+    edges : uint32 array of shape [E]
         ``4 * pixel + direction`` of each edge. Edges of equal weight stay in reading order.
     bucket_starts : int64 array of shape [MAX_WEIGHT * WEIGHT_STEPS + 2]
         The edges of weight ``b / WEIGHT_STEPS`` are ``edges[bucket_starts[b]:bucket_starts[b + 1]]``.
@@ -124,7 +124,7 @@ def _sort_edges(buckets, counts):
     bucket_starts = np.zeros(len(counts) + 1, dtype=np.int64)
     bucket_starts[1:] = np.cumsum(counts)
     next_place = bucket_starts.copy()
-    edges = np.empty(bucket_starts[-1], dtype=np.int32)
+    edges = np.empty(bucket_starts[-1], dtype=np.uint32)
     flat = buckets.ravel()
     for edge in range(len(flat)):
         bucket = flat[edge]
@@ -147,20 +147,21 @@ def _find(parents, node):
 def _grow_segments(edges, bucket_starts, height, width, scale, min_size):
     """Join pixels into segments, then small segments into their neighbours, and number the result."""
     n_pixels = height * width
-    steps = np.array([1, width, width + 1, width - 1])
-    parents = np.arange(n_pixels).astype(np.int32)
-    sizes = np.ones(n_pixels, dtype=np.int32)
+    # Everything that indexes is unsigned: it saves numba the test for negative indices, a quarter of the time.
+    steps = np.array([1, width, width + 1, width - 1], dtype=np.uint32)
+    parents = np.arange(n_pixels).astype(np.uint32)
+    sizes = np.ones(n_pixels, dtype=np.uint32)
     # The heaviest edge that a component would still accept: Int(C) + scale / |C| in the paper.
     limits = np.full(n_pixels, scale, dtype=np.float32)
-    rejected = np.empty(len(edges), dtype=np.int32)
+    rejected = np.empty(len(edges), dtype=np.uint32)
     n_rejected = 0
 
     for bucket in range(len(bucket_starts) - 1):
         weight = np.float32(bucket / WEIGHT_STEPS)
-        for i in range(bucket_starts[bucket], bucket_starts[bucket + 1]):
-            pixel = edges[i] >> 2
+        for edge in edges[bucket_starts[bucket] : bucket_starts[bucket + 1]]:
+            pixel = np.uint32(edge >> np.uint32(2))
             a = _find(parents, pixel)
-            b = _find(parents, pixel + steps[edges[i] & 3])
+            b = _find(parents, np.uint32(pixel + steps[edge & np.uint32(3)]))
             if a == b:
                 continue
             if weight <= limits[a] and weight <= limits[b]:
@@ -168,16 +169,16 @@ def _grow_segments(edges, bucket_starts, height, width, scale, min_size):
                     a, b = b, a
                 parents[b] = a
                 sizes[a] += sizes[b]
-                limits[a] = weight + scale / sizes[a]
+                limits[a] = weight + scale / np.float32(sizes[a])
             else:
-                rejected[n_rejected] = edges[i]
+                rejected[n_rejected] = edge
                 n_rejected += 1
 
     # Only an edge that was rejected can lead out of a segment, and they are still in order.
-    for i in range(n_rejected):
-        pixel = rejected[i] >> 2
+    for edge in rejected[:n_rejected]:
+        pixel = np.uint32(edge >> np.uint32(2))
         a = _find(parents, pixel)
-        b = _find(parents, pixel + steps[rejected[i] & 3])
+        b = _find(parents, np.uint32(pixel + steps[edge & np.uint32(3)]))
         if a != b and (sizes[a] < min_size or sizes[b] < min_size):
             if sizes[a] < sizes[b]:
                 a, b = b, a

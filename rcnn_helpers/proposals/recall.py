@@ -25,7 +25,7 @@ def best_overlaps(proposals, dataset, *, n_boxes=(None,), include_difficult: boo
         Ranked boxes, best first.
     dataset : VOCDataset or anything with `classes`, `ids` and `annotation`
     n_boxes : sequence of int or None
-        Numbers of proposals to look at; None for all.
+        Numbers of proposals to look at; None for all, which shows as the number that the richest image has.
     include_difficult : bool
 
     Returns
@@ -39,6 +39,7 @@ def best_overlaps(proposals, dataset, *, n_boxes=(None,), include_difficult: boo
             f"{len(missing)} of {len(dataset.ids)} images have no entry in the proposals, the first is "
             f"{missing[0]}; give an empty array to an image without boxes"
         )
+    n_boxes = _numbers(n_boxes, proposals)
     parts = []
     for image_id in dataset.ids:
         annotation = dataset.annotation(image_id)
@@ -52,7 +53,7 @@ def best_overlaps(proposals, dataset, *, n_boxes=(None,), include_difficult: boo
                 "image_id": image_id,
                 "object": objects,
                 "name": np.asarray(annotation.names, dtype=object)[objects],
-                "n_boxes": len(proposals[image_id]) if n is None else n,
+                "n_boxes": n,
                 "best_iou": column,
             }
             parts.append(pd.DataFrame(part))
@@ -60,12 +61,18 @@ def best_overlaps(proposals, dataset, *, n_boxes=(None,), include_difficult: boo
     return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=columns)
 
 
+def _numbers(n_boxes, proposals) -> list[int]:
+    """Replace None by the number of proposals of the image that has most."""
+    most = max(map(len, proposals.values()), default=0)
+    return [most if n is None else n for n in n_boxes]
+
+
 def _best_of_first(objects, boxes, n_boxes) -> np.ndarray:
     """Best overlap of each object with the first n boxes, for every n, float32 [objects, len(n_boxes)]."""
     if len(objects) == 0 or len(boxes) == 0:
         return np.zeros((len(objects), len(n_boxes)), dtype=np.float32)
     best_so_far = np.maximum.accumulate(iou(objects, boxes), axis=1)
-    last = [len(boxes) if n is None else min(n, len(boxes)) for n in n_boxes]
+    last = [min(n, len(boxes)) for n in n_boxes]
     best_so_far = np.pad(best_so_far, [(0, 0), (1, 0)])
     return best_so_far[:, last]
 
@@ -110,6 +117,7 @@ def recall_curves(
         One row for each pair; ``frame.pivot(index="n_boxes", columns="iou_threshold", values="recall").plot()``
         draws the curves.
     """
+    n_boxes = _numbers(n_boxes, proposals)
     overlaps = best_overlaps(proposals, dataset, n_boxes=n_boxes, include_difficult=include_difficult)
     best = {n: rows.best_iou.to_numpy() for n, rows in overlaps.groupby("n_boxes")}
     rows = [
@@ -136,12 +144,13 @@ def average_best_overlap(
         ``abo`` is the mean over all objects; ``mabo`` the mean over classes of their means, as Uijlings et al.
         report it.
     """
+    n_boxes = _numbers(n_boxes, proposals)
     overlaps = best_overlaps(proposals, dataset, n_boxes=n_boxes, include_difficult=include_difficult)
     over_objects = overlaps.groupby("n_boxes").best_iou.mean()
     over_classes = overlaps.groupby(["n_boxes", "name"]).best_iou.mean().groupby("n_boxes").mean()
     return pd.DataFrame(
         {
-            "n_boxes": list(n_boxes),
+            "n_boxes": n_boxes,
             "abo": over_objects.reindex(n_boxes).to_numpy(dtype=float),
             "mabo": over_classes.reindex(n_boxes).to_numpy(dtype=float),
         }
