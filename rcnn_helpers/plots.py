@@ -35,7 +35,7 @@ __all__ = [
     "Picture",
     "average_precision_bars",
     "average_precision_table",
-    "average_recall_curves",
+    "recall_curves",
     "draw_boxes",
     "draw_detections",
     "fit",
@@ -287,7 +287,7 @@ def recall_by_iou(thresholds, recalls: Mapping, *, title: str = "", ax=None):
     return ax
 
 
-def average_recall_curves(numbers, by_number: Mapping, thresholds, by_iou: Mapping):
+def recall_curves(numbers, by_number: Mapping, thresholds, by_iou: Mapping):
     """`recall_by_number` and `recall_by_iou` side by side; returns the Figure."""
     import matplotlib.pyplot as plt
 

@@ -76,7 +76,7 @@ def test_a_class_without_positives_or_detections_is_left_out():
 
 
 def test_recall_curves():
-    figure = plots.average_recall_curves(
+    figure = plots.recall_curves(
         [10, 100, 1000], {"search": [0.2, 0.6, 0.9]}, [0.5, 0.7, 0.9], {"search": [0.9, 0.7, 0.2]}
     )
     left, right = figure.axes
