@@ -175,7 +175,8 @@ for k in (50, 100, 300, 1000):
     pictures.append(plots.paint_segments(image, segments))
     titles.append(f"k = {k}: {segments.max() + 1} segments")
 plots.show(
-    plots.image_grid(pictures, titles, columns=2, width=10),
+    plots.image_grid(pictures, titles, columns=2, width=9),
+    quality=75,
     alt="Four segmentations of one picture, from many small segments at k = 50 to few large ones at k = 1000.",
 )
 
@@ -268,7 +269,8 @@ print(f"{tree.name}: {tree.n_segments} segments, {n_merges} merges, {len(tree.bo
 regions_left = [tree.n_segments, 60, 20, 10, 5, 2]
 pictures = [plots.paint_segments(image, tree.labels_after(tree.n_segments - n)) for n in regions_left]
 plots.show(
-    plots.image_grid(pictures, [f"{n} regions left" for n in regions_left], columns=3, width=13),
+    plots.image_grid(pictures, [f"{n} regions left" for n in regions_left], columns=3, width=12),
+    quality=75,
     alt="The regions of the picture grow together, from all first segments to the last two regions.",
 )
 
@@ -287,7 +289,7 @@ scrubber
 
 # %%
 for n_done in (n_merges - 30, n_merges - 6):
-    plots.show(scrubber.render(n_done), alt=scrubber.describe(n_done))
+    plots.show(scrubber.render(n_done), alt=scrubber.describe(n_done), quality=75)
 
 # %% [markdown]
 # *Static twin of the widget:* two moments of the same merging, thirty and six merges before the end.
@@ -307,6 +309,7 @@ modes = pd.DataFrame(
             "k": ", ".join(f"{k:g}" for k in s.scales),
             "similarities": ", ".join(s.similarities),
             "searches": len(s.colour_spaces) * len(s.scales) * len(s.similarities),
+            "left out from IoU": s.duplicate_iou,
         }
         for name, s in selective_search.MODES.items()
     ]
@@ -314,9 +317,13 @@ modes = pd.DataFrame(
 modes
 
 # %% [markdown]
-# R-CNN uses the fast mode in all experiments (sec. 2.2). The pooled boxes are ranked: regions made late in
-# their tree, which are large, come early in the list, but a random factor shuffles each tree so that no
-# single search fills the top. The seed of that factor is fixed here. Equal boxes are listed once.
+# R-CNN uses the authors' fast mode in all experiments (sec. 2.2), here `fast_uijlings`. Our `fast` goes
+# beyond it: merging is cheap beside segmenting, so the same segmentations are merged in six ways, and of
+# boxes that are almost the same (last column) only the first is kept, at most 2000 in all.
+#
+# The pooled boxes are ranked: regions made late in their tree, which are large, come early in the list, but
+# a random factor shuffles each tree so that no single search fills the top. The seed of that factor is
+# fixed.
 
 # %%
 proposals = selective_search.search_regions(image, mode="fast")
@@ -347,9 +354,14 @@ plots.show(
 tightest = overlap.max(axis=1).argsort()[::-1][:3]
 pictures = [plots.tint(image, proposals.mask(best[k]), strength=0.75) for k in tightest]
 plots.show(
-    plots.image_grid(pictures, [f"region behind: {labels[k]}" for k in tightest], width=13),
+    plots.image_grid(pictures, [f"region behind: {labels[k]}" for k in tightest], width=12),
+    quality=75,
     alt="The regions behind the best proposals of three objects, tinted in orange.",
 )
+
+# %% [markdown]
+# *Reading:* a good box does not need a good region. It is enough that the outermost points of the region
+# are those of the toy; it may have holes, or leak out somewhere inside the box.
 #
 # ### How many of them do you need?
 #
@@ -364,7 +376,7 @@ browser
 
 # %%
 for n in (30, min(1000, len(proposals))):
-    plots.show(browser.render(n, False), alt=browser.describe(n, False))
+    plots.show(browser.render(n, False), alt=browser.describe(n, False), quality=75)
 
 # %% [markdown]
 # ## 5. Recall: the ceiling of every detector that follows
@@ -374,23 +386,23 @@ for n in (30, min(1000, len(proposals))):
 # 0.5 (or another threshold). The paper reports approximately 98% on PASCAL VOC, and 91.6% with 2403 boxes
 # an image on the ILSVRC 2013 validation set, where it sees "significant room for improvement" (sec. 4.2).
 #
-# We compare five ways to get boxes:
+# We compare these ways to get boxes:
 #
-# - selective search, **fast** and **quality**;
+# - selective search in our **fast** mode and in the authors' **fast** and **quality** modes;
 # - **sliding windows** on a regular grid;
 # - **random boxes**, the negative control: what does one get for nothing?
 # - **another picture's proposals**, a sharper control: boxes with all the right sizes, shapes and places,
 #   that know nothing of *this* picture.
 #
 # **Predict.** With 500 boxes a picture, which recall at IoU 0.5 do random boxes reach: nearer to 10%, to
-# 50% or to 90%? And which of the five lie close together?
+# 50% or to 90%? And which of the methods lie close together?
 
 # %%
 cache = course.folder / "proposals"
 numbers = (*recall.N_BOXES, 5000)
 found = {
     mode: propose_dataset(test, mode=mode, max_boxes=5000, cache=cache, progress=False)
-    for mode in ("fast", "quality")
+    for mode in ("fast", "fast_uijlings", "quality")
 }
 neighbours = np.roll(test.ids, 1)
 borrowed = {
@@ -400,7 +412,8 @@ borrowed = {
 random = propose_dataset(test, method="random", max_boxes=5000, progress=False)
 ranked = {
     "selective search, fast": found["fast"],
-    "selective search, quality": found["quality"],
+    "the authors' fast mode": found["fast_uijlings"],
+    "the authors' quality mode": found["quality"],
     "another picture's proposals": borrowed,
     "random boxes": random,
 }
@@ -435,7 +448,7 @@ for ax in axes:
     ax.legend().remove()
 fig.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=3)
 plots.show(
-    fig, alt="Recall against the number of boxes and against the IoU threshold, for five ways to get boxes."
+    fig, alt="Recall against the number of boxes and against the IoU threshold, for six ways to get boxes."
 )
 
 # %% [markdown]
@@ -444,8 +457,9 @@ plots.show(
 # tighter and tighter boxes: there the methods part, because sizes and places that are merely plausible are
 # not good enough for a high IoU.
 #
-# Compare the two modes at equal numbers of boxes, too. The quality mode pools 80 searches instead of 8, and
-# its list is many times as long. That pays at the far right, and need not pay in the first thousand.
+# Compare the modes of selective search at equal numbers of boxes, too. The quality mode pools 80 searches
+# instead of 8, and its list is many times as long. That pays at the far right, and need not pay in the
+# first thousand: there, many of its boxes are almost the same.
 #
 # Look at the two controls. Even random boxes find objects: at an IoU of 0.5 a loose box is enough, and a
 # thousand tries are many. So a recall at 0.5 says little until you know what the control gets. The other
@@ -479,8 +493,9 @@ abo.round(3)
 # %% [markdown]
 # ## 6. What does diversification buy?
 #
-# Now take the fast mode apart. The first rows add one source of diversity at a time to a single search; the
-# last rows take something away from the fast mode. (C, T, S and F are the terms of the similarity.)
+# Now take the authors' fast mode apart. The first rows add one source of diversity at a time to a single
+# search; the next take something away from the whole; the last is our own fast mode. (C, T, S and F are the
+# terms of the similarity.)
 #
 # **Predict.** Which costs more recall: giving up colour altogether (grey levels only), or giving up the
 # terms for size and fill?
@@ -489,13 +504,14 @@ abo.round(3)
 Search = selective_search.Settings
 searches = {
     "one search: HSV, k = 100, CTSF": Search(("hsv",), (100,), ("CTSF",)),
-    "with TSF as well": Search(("hsv",), (100,), ("CTSF", "TSF")),
-    "with Lab as well": Search(("hsv", "lab"), (100,), ("CTSF",)),
-    "with k = 50 as well": Search(("hsv",), (50, 100), ("CTSF",)),
-    "fast: all three": selective_search.MODES["fast"],
-    "fast, without size and fill": Search(("hsv", "lab"), (50, 100), ("CT", "T")),
-    "fast, without colour term": Search(("hsv", "lab"), (50, 100), ("TSF", "SF")),
-    "fast, in grey levels only": Search(("intensity",), (50, 100), ("CTSF", "TSF")),
+    "... and TSF": Search(("hsv",), (100,), ("CTSF", "TSF")),
+    "... and Lab": Search(("hsv", "lab"), (100,), ("CTSF",)),
+    "... and k = 50": Search(("hsv",), (50, 100), ("CTSF",)),
+    "all three: the authors' fast mode": Search(("hsv", "lab"), (50, 100), ("CTSF", "TSF")),
+    "without size and fill": Search(("hsv", "lab"), (50, 100), ("CT", "T")),
+    "without the colour term": Search(("hsv", "lab"), (50, 100), ("TSF", "SF")),
+    "in grey levels only": Search(("intensity",), (50, 100), ("CTSF", "TSF")),
+    "our fast mode": selective_search.MODES["fast"],
 }
 
 # %%
@@ -520,9 +536,8 @@ ablation.round({"boxes": 0, "recall at 0.5, %": 1, "recall at 0.7, %": 1, "ABO":
 
 # %% [markdown]
 # *Reading:* compare the ABO of rows with similar numbers of boxes; more boxes alone already raise it. Each
-# added search costs little time and finds objects that the others broke up; the quality mode of the curves
-# above carries it to 80 searches. With so few pictures, differences of a percent or two in recall are
-# noise.
+# added search costs little time and finds objects that the others broke up. With so few pictures,
+# differences of a percent or two in recall are noise.
 
 # %%
 n_objects = len(overlap)
@@ -589,6 +604,8 @@ print("All checks passed.")
 #
 # - The pictures are synthetic toys, about 400 pixels wide. The paper's 98% is for PASCAL VOC photographs;
 #   `rcnn proposals --voc DIR --split test` measures it on a folder of yours.
+# - Our default, `fast`, groups in more ways than the authors' fast mode and drops boxes that are almost the
+#   same; `fast_uijlings` is theirs.
 # - Our segmentation rounds edge weights to 1/16 of a grey level, and our selective search is written from
 #   the two papers, not from their code. Two quirks of that code can be switched on with
 #   `compat="uijlings2013"`.
