@@ -272,6 +272,8 @@ def warp_boxes(image: np.ndarray, boxes, *, out=None, **options):
 class Warper:
     """Warps boxes of one image, whose normalised pixels it keeps: make it once, call it batch by batch.
 
+    It is not meant to be called from several threads at once; it has threads of its own.
+
     Parameters
     ----------
     image : uint8 [H, W, 3], RGB
@@ -320,6 +322,7 @@ class Warper:
         self.part = np.array([self.width, self.height, 0, 0])  # normalised so far: nothing
         if self.device.type == "cpu":
             self.pixels = np.empty((0, 0, 3), dtype=np.float32)
+            self.scratch = np.empty((self.threads, size, size, 3), dtype=np.float32)  # a crop for each thread
         else:
             raw = torch.from_numpy(np.ascontiguousarray(image)).to(self.device).long()
             table = torch.from_numpy(self.levels).to(self.device)
@@ -363,17 +366,17 @@ class Warper:
             )
         as_bits = computed == torch.bfloat16  # NumPy has no bfloat16: write its bits
         crops = (rows.view(torch.uint16) if as_bits else rows).numpy()
-
+        flat_crops = crops.reshape(len(crops), size * size * 3)
         sources = self._in_normalised_part(geometry.source).tolist()
         targets = geometry.target.tolist()
 
-        def work(part: slice) -> None:
-            scratch = np.empty((size, size, 3), dtype=np.float32)
+        def work(worker: int, part: slice) -> None:
+            scratch = self.scratch[worker]
+            scratch_bits = scratch.reshape(-1).view(np.uint32)
             for k in range(part.start, part.stop):
-                crop = scratch if as_bits else crops[k]
-                self._warp_one(sources[k], targets[k], crop)
+                self._warp_one(sources[k], targets[k], scratch if as_bits else crops[k])
                 if as_bits:
-                    _to_bfloat16(scratch.view(np.uint32).reshape(-1), crops[k].reshape(-1))
+                    _to_bfloat16(scratch_bits, flat_crops[k])
 
         _share_out(work, n, self.threads)
         return out[:n].to(self.dtype)
@@ -436,16 +439,16 @@ def _level_table(mean, std) -> np.ndarray:
 
 
 def _share_out(work, n: int, threads: int) -> None:
-    """Call ``work(slice)`` on `n` items in as many equal parts as threads are worth while."""
+    """Call ``work(worker, slice)`` on `n` items in as many equal parts as threads are worth while."""
     workers = max(1, min(threads, os.cpu_count() or 1, n // _CROPS_PER_THREAD))
     edges = [n * k // workers for k in range(workers + 1)]
-    first, *others = [slice(start, end) for start, end in zip(edges[:-1], edges[1:], strict=True)]
+    first, *others = enumerate(slice(start, end) for start, end in zip(edges[:-1], edges[1:], strict=True))
     if not others:
-        work(first)
+        work(*first)
         return
     with ThreadPoolExecutor(len(others)) as pool:
-        running = [pool.submit(work, part) for part in others]
-        work(first)
+        running = [pool.submit(work, *part) for part in others]
+        work(*first)
         for task in running:
             task.result()
 
