@@ -1,0 +1,728 @@
+# %% [markdown]
+# # Feature extraction
+#
+# *Every region becomes a row of numbers, and the same numbers serve all classes. That is the costly part of
+# R-CNN, and it is paid once a picture, whether you look for ten classes or a hundred thousand.*
+#
+# **The paper:** section 2.1 (feature extraction), section 2.2 (run-time analysis), the parameter counts of
+# section 3.2 and the receptive field of section 3.1.
+#
+# **You will**
+#
+# - follow a crop through the network, with shapes, parameters and receptive fields worked out by hand and
+#   by machine;
+# - find the place of any number of pool5, and the pixels it can see, and prove both;
+# - time the extraction of a picture's proposals, and what one more class costs;
+# - store features so that a flat battery loses nothing;
+# - ask the features for look-alikes, and compare them with pixels and with a network that was never
+#   trained.
+#
+# **You need** the crops of [notebook 02](02_warping.ipynb), and to know what a convolution is. **Time:**
+# about 45 minutes with the exercises; the cells take under a minute on a laptop.
+#
+# The modules behind it are `rcnn_helpers.networks`, `rcnn_helpers.features` and
+# `rcnn_helpers.feature_store`. The pictures are ToyVOC: rendered, synthetic toys.
+
+# %%
+import tempfile
+import time
+import warnings
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+import torch
+from IPython.display import Markdown, display
+
+from rcnn_helpers import plots, widgets
+from rcnn_helpers.course import open_course
+from rcnn_helpers.errors import StoreError
+from rcnn_helpers.features import FeatureStore, choose_precision, extract, extract_dataset, in_precision
+from rcnn_helpers.networks import load_network
+from rcnn_helpers.networks.tnet import build_tnet
+from rcnn_helpers.warping import crop_buffer, warp_boxes
+
+# %%
+course = open_course()
+trainval, test, network = course.trainval, course.test, course.network
+image_id = max(
+    test.ids, key=lambda name: len(set(test.annotation(name).names))
+)  # the most classes in one picture
+image, annotation = test.image(image_id), test.annotation(image_id)
+proposals = course.proposals("test")[image_id]
+print(f"{network.name}, input {network.input_size}; example {image_id}, {len(proposals)} proposals")
+
+# %% [markdown]
+# ## 1. The network, layer by layer
+#
+# The paper takes the network that had won the ImageNet challenge of 2012 (Krizhevsky et al.), in the form
+# that came with Caffe: five convolutional layers and three fully connected ones. We call it T-Net, for
+# Toronto, as the paper does in section 3.3. On a laptop we use the **quarter T-Net**: the same layers at
+# the same places, with a quarter of the channels.
+#
+# Two rules tell all about its geometry. A layer with kernel $k$, stride $s$ and padding $p$ turns a map of
+# $n$ cells a side into one of
+#
+# $$n' = \left\lfloor \frac{n + 2p - k}{s} \right\rfloor + 1$$
+#
+# and if neighbouring cells lay $j$ input pixels apart and saw $r$ pixels each, then afterwards
+#
+# $$r' = r + (k - 1)\,j, \qquad j' = s\,j$$
+#
+# **By hand.** The input has 227 pixels, which see one pixel each: $n = 227, r = 1, j = 1$.
+#
+# | layer | $k, s, p$ | cells a side | sees $r$ | apart $j$ |
+# |---|---|---|---|---|
+# | conv1 | 11, 4, 0 | $\lfloor 216/4 \rfloor + 1 = 55$ | $1 + 10 \cdot 1 = 11$ | 4 |
+# | pool1 | 3, 2, 0 | $\lfloor 52/2 \rfloor + 1 = 27$ | $11 + 2 \cdot 4 = 19$ | 8 |
+# | conv2 | 5, 1, 2 | ? | ? | ? |
+#
+# **Predict.** Fill in conv2. Then guess: which layer holds most of the network's parameters?
+
+
+# %%
+def walk(module, cells=227, field=1, apart=1, channels=3):
+    """One row a layer: the shape it puts out, what a cell sees, and its parameters."""
+    rows = []
+    for name, layer in [*module.trunk.named_children(), ("pool5", module.pool5)]:
+        if hasattr(layer, "kernel_size"):
+            kernel, stride, padding = (
+                int(np.max(v)) for v in (layer.kernel_size, layer.stride, layer.padding)
+            )
+            cells = (cells + 2 * padding - kernel) // stride + 1
+            field, apart = field + (kernel - 1) * apart, apart * stride
+            channels = getattr(layer, "out_channels", channels)
+            rows.append(
+                (
+                    name,
+                    f"{channels} x {cells} x {cells}",
+                    field,
+                    apart,
+                    sum(p.numel() for p in layer.parameters()),
+                )
+            )
+    for name in ("fc6", "fc7"):
+        layer = getattr(module, name)
+        rows.append((name, str(layer.out_features), 227, "", sum(p.numel() for p in layer.parameters())))
+    return pd.DataFrame(rows, columns=["layer", "output", "sees", "apart", "parameters"]).set_index("layer")
+
+
+# %%
+with torch.device("meta"):  # shapes only, no numbers
+    full = walk(build_tnet(1000))
+layers = walk(network.module)
+pd.concat({network.name: layers, "T-Net (the paper's)": full[["output", "parameters"]]}, axis=1)
+
+# %% [markdown]
+# *Reading:* a cell of pool5 sees 195 x 195 of the 227 x 227 pixels, and its neighbour sees the same 32
+# pixels further on: the numbers of sections 1 and 3.1. So a unit in the middle looks at nearly the whole
+# crop. And conv2: 27 cells, 51 pixels, 8 apart.
+#
+# Nearly all parameters lie in the fully connected layers. The paper makes much of this (sec. 3.2): take fc7
+# away, and "29%, or about 16.8 million, of the CNN's parameters" are gone and nothing is lost; take fc6
+# away too, and pool5 still does well with "only 6%" of them. Do the numbers add up?
+
+# %%
+convolutional = full.parameters[:"pool5"].sum()
+total = full.parameters.sum()
+grouped = full.parameters[
+    ["conv2", "conv4", "conv5"]
+].sum()  # these see one half of the channels below, in two groups
+ungrouped = convolutional + grouped - 256 - 384 - 256  # both halves: twice the weights, as many biases
+display(
+    Markdown(
+        f"fc7 has {full.parameters['fc7'] / 1e6:.1f} million parameters, {100 * full.parameters['fc7'] / total:.1f}% of "
+        f"{total / 1e6:.1f} million. The convolutions have {100 * convolutional / total:.1f}%. Without the two groups of "
+        f"channels it would be {100 * ungrouped / (total - convolutional + ungrouped):.1f}% and, for fc7, "
+        f"{100 * full.parameters['fc7'] / (total - convolutional + ungrouped):.1f}%."
+    )
+)
+
+# %% [markdown]
+# The 16.8 million are right. The 6% and the 29% fit a network whose convolutions are not split into groups;
+# Caffe's are, so that pool5 needs even less than the paper claims. It pays to redo such sums.
+#
+# ### What a crop turns into
+#
+# A crop of the picture's largest object, and the maps it leaves behind. Each small square is one channel.
+
+# %%
+largest = np.argmax(np.prod(annotation.boxes[:, 2:] - annotation.boxes[:, :2], axis=1))
+warp_options = {"size": network.input_size, "mean": network.mean, "std": network.std, "bgr": network.bgr}
+crop = warp_boxes(image, annotation.boxes[[largest]], **warp_options)
+maps, signal = {}, crop.float()
+with torch.inference_mode():
+    for name, layer in [*network.module.trunk.named_children(), ("pool5", network.module.pool5)]:
+        signal = layer(signal)
+        maps[name] = signal[0].numpy()
+shown = (crop[0].permute(1, 2, 0).numpy() * network.std + network.mean)[:, :, :: -1 if network.bgr else 1]
+shown = np.clip(shown, 0, 255).astype(np.uint8)
+
+
+# %%
+def tiles(channels, columns):
+    """Channels [C, h, w] side by side, each brought to 0..1, with a gap between them."""
+    scaled = channels / np.maximum(channels.max(axis=(1, 2), keepdims=True), 1e-9)
+    cells = np.pad(scaled, [(0, -len(scaled) % columns), (0, 1), (0, 1)], constant_values=0.35)
+    rows = cells.reshape(-1, columns, *cells.shape[1:])
+    return rows.transpose(0, 2, 1, 3).reshape(rows.shape[0] * rows.shape[2], -1)
+
+
+fig, axes = plt.subplots(1, 4, figsize=(16, 4.6))
+axes[0].imshow(shown)
+axes[0].set_title(f"the crop: {annotation.names[largest]}")
+for ax, (title, name, columns) in zip(
+    axes[1:], [("conv1", "relu1", 5), ("conv3", "relu3", 10), ("pool5", "pool5", 8)]
+):
+    ax.imshow(tiles(maps[name], columns), cmap="magma")
+    ax.set_title(f"{title}: {len(maps[name])} channels of {maps[name].shape[1]} x {maps[name].shape[2]}")
+for ax in axes:
+    ax.axis("off")
+plots.show(fig, alt="A crop and the channels of conv1, conv3 and pool5: from edges to a few bright cells.")
+
+# %% [markdown]
+# *Reading:* after conv1 you still recognise the object; its channels answer to edges and colours. In pool5
+# each channel has 36 cells, most of them dark. What is bright there says *something of my kind is about
+# here*, and no longer what it looks like.
+#
+# What does conv1 look for? Its filters are small pictures, so we can see. Next to them are those of a
+# network of the same build that was never trained. It will serve as a negative control below.
+
+# %%
+untrained = load_network(network.name, weights="random", seed=0, device=course.device)
+
+
+def filters(which):
+    weights = which.module.trunk.conv1.weight.detach().float().cpu().numpy()  # [24, 3, 11, 11]
+    return np.stack(
+        [tiles((weights - weights.min((1, 2, 3), keepdims=True))[:, c], 12) for c in range(3)], axis=-1
+    )
+
+
+pictures = [plots.fit(np.uint8(255 * filters(which)), 180, 600) for which in (network, untrained)]
+plots.show(
+    plots.image_grid(pictures, ["conv1, trained on auxiliary toys", "conv1, untrained"], columns=2, width=14),
+    alt="The filters of conv1: edges and colour contrasts when trained, noise when not.",
+)
+
+# %% [markdown]
+# ## 2. Where a number of pool5 comes from
+#
+# pool5 is flattened channel by channel, row by row. The unit of channel $c$ at row $y$ and column $x$
+# stands at
+#
+# $$i = 36\,c + 6\,y + x$$
+#
+# and it can see the pixels from $32x - 64$ to $32x - 64 + 195$, and likewise for $y$; what lies outside the
+# crop does not exist (start from 0 and subtract each layer's padding times the spacing below it:
+# $2 \cdot 8 + 3 \cdot 16 = 64$).
+#
+# **By hand.** Where do you find channel 10, row 2, column 3, and what does it see?
+# $i = 360 + 12 + 3 = 375$. Columns: $96 - 64 = 32$ to $227$. Rows: $64 - 64 = 0$ to $195$. And the other
+# way: $i = 100$ is $c = 2$ (72), rest 28, $y = 4$, $x = 4$.
+#
+# Believing is good, proving is better. If the unit sees exactly these pixels, then noise **outside** the
+# box cannot change it, not even in the last digit.
+#
+# **Predict.** And noise in the outermost 8 pixels **inside** the box: will it change the unit much, a
+# little, or not at all?
+
+# %%
+y, x = 2, 3
+c = int(maps["pool5"][:, y, x].argmax())  # the channel that answers most there
+index = 36 * c + 6 * y + x
+top, left = 32 * y - 64, 32 * x - 64
+noise = torch.randn(crop.shape, generator=torch.Generator().manual_seed(0))
+
+
+def unit_with_noise_outside(margin):
+    """The unit's value when everything but its receptive field, less a margin, is noise."""
+    spoilt = noise.clone()
+    inside = np.s_[
+        ..., max(0, top + margin) : top + 195 - margin, max(0, left + margin) : left + 195 - margin
+    ]
+    spoilt[inside] = crop.float()[inside]
+    return network.features(spoilt, ["pool5"])["pool5"][0, index].item()
+
+
+clean = network.features(crop, ["pool5"])["pool5"][0, index].item()
+for margin in (0, 8, 32, 64):
+    print(
+        f"noise from {margin:2d} pixels inside the box's border outwards: {unit_with_noise_outside(margin):.6f}"
+    )
+print(f"clean crop: {clean:.6f}   (channel {c}, number {index} of pool5)")
+
+# %% [markdown]
+# With a margin of 0 the value is the same in every digit: the box is right. Inside, the border counts for
+# little: few paths lead from there to the unit, and many from the middle. A *receptive field* says what a
+# unit could see; what moves it lies mostly near the centre.
+#
+# ## 3. All proposals of one picture
+#
+# Now in bulk. Crops are warped batch by batch into one buffer, and each batch goes through the network.
+#
+# **Predict.** Which share of the time goes into warping: a twentieth, a quarter, or half?
+
+# %%
+precision = choose_precision("auto", network.device)
+fast = in_precision(network, precision)  # bfloat16 where the processor has it
+buffer = crop_buffer(64, network.input_size, fast.dtype)
+seconds = {"warp": 0.0, "forward": 0.0}
+for start in range(0, len(proposals), 64):
+    batch = proposals[start : start + 64]
+    started = time.perf_counter()
+    crops = warp_boxes(image, batch, **warp_options, out_dtype=fast.dtype, out=buffer)
+    warped = time.perf_counter()
+    fast.features(crops, ["fc7"])
+    seconds["warp"] += warped - started
+    seconds["forward"] += time.perf_counter() - warped
+
+# %%
+total_seconds = sum(seconds.values())
+display(
+    Markdown(
+        f"{len(proposals)} regions in {total_seconds:.2f} s ({len(proposals) / total_seconds:,.0f} a second, {precision}): "
+        f"warping took **{100 * seconds['warp'] / total_seconds:.0f}%**, the network the rest. The paper's T-Net took 13 s a picture on a GPU "
+        f"and 53 s on a CPU, proposals included (sec. 2.2); it has sixteen times the multiplications."
+    )
+)
+
+# %% [markdown]
+# Why batches? The weights have to be fetched from memory for each batch, whether it holds one crop or
+# sixty-four.
+
+# %%
+sizes = (1, 2, 4, 8, 16, 32, 64)
+some = np.resize(proposals, (64, 4))
+rates = []
+for size in sizes:
+    started = time.perf_counter()
+    extract(network, image, some, batch_size=size)
+    rates.append(len(some) / (time.perf_counter() - started))
+fig, ax = plt.subplots(figsize=(8, 4))
+ax.plot(sizes, rates, marker="o")
+ax.set_xscale("log", base=2)
+ax.set(xticks=sizes, xticklabels=sizes, xlabel="regions at a time", ylabel="regions a second", ylim=(0, None))
+plots.show(fig, alt="Regions a second rise with the batch size and level off.")
+
+# %% [markdown]
+# *Reading:* the curve rises while the weights' way from memory is the bottleneck and levels off when the
+# arithmetic is.
+#
+# ## 4. What does one more class cost?
+#
+# So far nobody has said which classes we look for. Proposals and features know none. All that a class adds
+# is a vector of weights, and scoring is one matrix product: for the paper's network, features 2000 x 4096
+# times weights 4096 x N (sec. 2.2).
+#
+# **By hand.** Each of the $2000 \cdot N$ scores takes 4096 multiplications and as many additions. For 20
+# classes that is $2000 \cdot 20 \cdot 4096 \cdot 2 = 0.33$ billion operations. A processor core does some
+# fifty billion in a second.
+#
+# **Predict.** How long for 200 classes? And for 100,000: a second, ten seconds, or ten minutes?
+
+# %%
+rng = np.random.default_rng(0)
+many_features = rng.standard_normal((2000, 4096), dtype=np.float32)
+product_seconds = {}
+for n_classes in (10, 200, 2000):
+    weights = rng.standard_normal((4096, n_classes), dtype=np.float32)
+    times = []
+    for _ in range(2):
+        started = time.perf_counter()
+        many_features @ weights
+        times.append(time.perf_counter() - started)
+    product_seconds[n_classes] = min(times)
+product_seconds[100_000] = 50 * product_seconds[2000]  # in 50 parts; nobody keeps 2000 x 100,000 scores
+for n_classes, value in product_seconds.items():
+    print(f"{n_classes:7,d} classes: {1000 * value:9.1f} ms")
+
+# %%
+fig, ax = plt.subplots(figsize=(8, 4.6))
+ax.loglog(list(product_seconds), list(product_seconds.values()), marker="o", label="one matrix product, here")
+ax.axhline(
+    13, color=plots.COLOURS["vermillion"], linestyle="--", label="proposals and features, paper, GPU: 13 s"
+)
+ax.axhline(53, color=plots.COLOURS["green"], linestyle="-.", label="proposals and features, paper, CPU: 53 s")
+ax.plot([100_000], [10], "k*", markersize=15, label="100,000 classes, paper: 10 s")
+ax.set(xlabel="classes", ylabel="seconds a picture (2000 regions)")
+ax.legend(loc="lower right", fontsize=11)
+plots.show(
+    fig, alt="Seconds of the matrix product against the number of classes, below the cost of features."
+)
+
+# %% [markdown]
+# *Reading:* the last point is computed from the one before, 50 parts of 2000. Up to thousands of classes
+# the product is nothing beside the features. The paper gives 10 s for 100,000 classes on a processor of its
+# time, and points out why it can: its features are short. Check its figures for the memory of 100,000
+# linear predictors, with 4k numbers each and with the 360k of the detector it compares with:
+
+# %%
+for name, length in (("R-CNN, fc7", 4096), ("bag of visual words (UVA), 360k", 360_000)):
+    print(f"{name:32s} {100_000 * length * 4 / 2**30:6.1f} GiB")
+
+# %% [markdown]
+# The paper says 1.5 GB and 134 GB.
+#
+# ## 5. What do the features look like?
+
+# %%
+found = extract(network, image, proposals, layers=network.layers)
+norms = {layer: np.linalg.norm(values, axis=1) for layer, values in found.items()}
+pd.DataFrame(
+    {
+        layer: {
+            "numbers a region": values.shape[1],
+            "of them zero, %": 100 * (values == 0).mean(),
+            "mean norm": norms[layer].mean(),
+            "factor to a mean norm of 20": 20 / norms[layer].mean(),
+        }
+        for layer, values in found.items()
+    }
+).round(2)
+
+# %% [markdown]
+# *Reading:* after a ReLU much is zero. pool5 takes the largest of nine values, so less of it is. The norms
+# of the layers differ, and those of another network would differ again. That matters, because the SVMs of
+# [notebook 05](05_svm_training.ipynb) weigh their errors against the length of their weight vector:
+# features twice as long would make the same $C$ mean something else. So the released code multiplies all
+# features by one factor that makes the **mean norm 20**. (The paper does not mention it.)
+#
+# **By hand.** Three features: (3, 4, 0), (0, 0, 10), (12, 9, 0). Their norms are 5, 10 and 15, the mean is
+# 10, the factor is
+# 2. Afterwards the norms are 10, 20 and 30: the *mean* is 20; a single feature keeps its own length.
+
+# %%
+factor = course.features("trainval").feature_scale(
+    trainval.ids, seed=0
+)  # over at most 200 pictures with 200 regions each
+fig, axes = plt.subplots(1, 2, figsize=(13, 4.2))
+axes[0].hist(factor * norms["fc7"], bins=30, color=plots.COLOURS["blue"])
+axes[0].axvline(20, color=plots.COLOURS["vermillion"], linestyle="--", label="20")
+axes[0].set(xlabel="norm of fc7, scaled", ylabel="regions of the example")
+axes[0].legend()
+values = np.sort(found["fc7"], axis=1)[:, ::-1]
+axes[1].plot(np.arange(1, values.shape[1] + 1), factor * values.mean(axis=0))
+axes[1].set(xlabel="fc7's numbers of a region, largest first", ylabel="mean value, scaled", xscale="log")
+plots.show(fig, alt="Left: norms scatter around 20. Right: a few large numbers carry a region's feature.")
+
+# %% [markdown]
+# *Reading:* left, the factor comes from the training pictures, and the norms of this test picture scatter
+# about 20. Right, a region is described by some of its numbers; the rest is small or zero.
+#
+# ## 6. Never compute it twice
+#
+# The features of a data set take hours, and everything that follows reads them again: training, mining,
+# detection, analysis. So they are kept, one file a picture, written whole or not at all. Let us pull the
+# plug.
+
+
+# %%
+class FlatBattery:
+    """A data set that fails at its third picture."""
+
+    def __init__(self, dataset):
+        self.ids, self.classes, self.annotation, self._image = (
+            dataset.ids,
+            dataset.classes,
+            dataset.annotation,
+            dataset.image,
+        )
+
+    def image(self, image_id):
+        if image_id == self.ids[2]:
+            raise OSError("the battery is empty")
+        return self._image(image_id)
+
+
+folder = tempfile.TemporaryDirectory()
+store = FeatureStore(folder.name, network=network, layer="pool5")
+four = test.subset(4)
+few = {i: course.proposals("test")[i][:60] for i in four.ids}
+try:
+    extract_dataset(network, FlatBattery(four), few, store=store, progress=False)
+except OSError as error:
+    print(f"{error}; pictures in the store: {store.ids()}")
+
+# %%
+written = {i: store.path(i).stat().st_mtime_ns for i in store.ids()}
+extract_dataset(network, four, few, store=store, progress=False)  # plugged in again
+untouched = [i for i, moment in written.items() if store.path(i).stat().st_mtime_ns == moment]
+print(f"pictures in the store: {store.ids()}; not computed again: {untouched}")
+
+# %% [markdown]
+# A file that was damaged, by a disk or by a person, must not slip into the training. So every file carries
+# a checksum. We flip one bit:
+
+# %%
+path = store.path(four.ids[0])
+content = bytearray(path.read_bytes())
+content[-1] ^= 1
+path.write_bytes(content)
+try:
+    store.read(four.ids[0])
+except StoreError as error:
+    print(str(error).replace(str(store.folder), "..."))
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore")  # it warns, names the file, and computes it anew
+    extract_dataset(network, four, few, store=store, progress=False)
+print(f"read again: {len(store.read(four.ids[0]))} regions")
+
+# %% [markdown]
+# This store holds **pool5**. From it fc6 and fc7 can be computed at any time: two matrix products, no
+# convolution. The original code did the same, so that one extraction served all layers. Is the result the
+# same?
+
+# %%
+regions = store.read(four.ids[0], layer="fc7")
+direct = extract(network, four.image(four.ids[0]), regions.boxes, precision=store.precision)["fc7"]
+difference = np.linalg.norm(regions.features - direct, axis=1) / np.linalg.norm(direct, axis=1)
+per_region = sum(store.path(i).stat().st_size for i in four.ids) / sum(len(store.read(i)) for i in four.ids)
+display(
+    Markdown(
+        f"fc7 from stored pool5 differs from fc7 computed at once by {100 * difference.mean():.2f}% of its norm (rounding: "
+        f"{store.precision} in the network, 16 bits in the store). A region takes {per_region:,.0f} bytes instead of "
+        f"{4 * store.dim:,}. At this rate, the paper's pool5 ({9216:,} numbers) of VOC 2007 trainval, 5011 pictures with 2000 regions, would take "
+        f"{5011 * 2000 * per_region * 9216 / store.dim / 1e9:.0f} GB."
+    )
+)
+folder.cleanup()
+
+# %% [markdown]
+# ## 7. Do the features know what things are?
+#
+# Training has not begun: no detection class has been learnt. Yet the network has seen many other toys, and
+# if its features are any good, then regions with similar features should show similar things. We take
+# objects of the test pictures and look for their nearest neighbours among the objects of the training
+# pictures, by the cosine of the angle between their features.
+#
+# Two negative controls: the **pixels** themselves (the crops at 32 x 32), and the **untrained network**,
+# which has the same layers, the same pooling, and random weights.
+
+
+# %%
+def crops_of_objects(dataset, most):
+    """Crops uint8 [N, S, S, 3] of a random sample of a data set's objects, and their class names."""
+    crops, names = [], []
+    for image_id in np.random.default_rng(0).permutation(dataset.ids):
+        truth = dataset.annotation(image_id)
+        batch = warp_boxes(dataset.image(image_id), truth.boxes, size=network.input_size, mean=network.mean)
+        crops.append(
+            np.clip(batch.permute(0, 2, 3, 1).numpy() + np.float32(network.mean), 0, 255).astype(np.uint8)
+        )
+        names += truth.names
+        if len(names) >= most:
+            break
+    return np.concatenate(crops)[:most], np.array(names[:most])
+
+
+def describe(crops, which, layer):
+    """Features [N, D] of crops, by a network's layer."""
+    parts = []
+    for start in range(0, len(crops), 64):
+        batch = crops[start : start + 64, :, :, :: -1 if which.bgr else 1].astype(np.float32)
+        mean = which.mean[::-1] if which.bgr else which.mean
+        batch = (batch - np.float32(mean)) / np.float32(which.std)
+        parts.append(
+            which.features(torch.from_numpy(batch).permute(0, 3, 1, 2), [layer])[layer].cpu().numpy()
+        )
+    return np.concatenate(parts)
+
+
+# %%
+gallery, gallery_names = crops_of_objects(trainval, 600)
+queries, query_names = crops_of_objects(test, 300)
+
+
+def pixels(crops):
+    """Mean colours of 32 x 32 blocks of 7 x 7 pixels, less the crop's mean."""
+    small = crops[:, 1:225, 1:225].reshape(-1, 32, 7, 32, 7, 3).mean(axis=(2, 4))
+    return (small - small.mean(axis=(1, 2), keepdims=True)).reshape(len(crops), -1)
+
+
+def neighbours(described_queries, described_gallery, n=5):
+    """Positions [Q, n] in the gallery of each query's nearest neighbours, best first, by cosine."""
+    a, b = (
+        v / np.maximum(np.linalg.norm(v, axis=1, keepdims=True), 1e-9)
+        for v in (described_queries, described_gallery)
+    )
+    return np.argsort(-(a @ b.T), axis=1, kind="stable")[:, :n]
+
+
+# %% [markdown]
+# **Predict.** A neighbour drawn at random shares the query's class in about one case out of twelve. Write
+# down your guess for pixels, for the untrained network's fc7 and for the trained one's.
+
+# %%
+nearest = {}
+for layer in network.layers:
+    nearest[f"trained, {layer}"] = neighbours(
+        describe(queries, network, layer), describe(gallery, network, layer)
+    )
+for seed in (0, 1):
+    other = load_network(network.name, weights="random", seed=seed, device=course.device)
+    nearest[f"untrained {seed + 1}, fc7"] = neighbours(
+        describe(queries, other, "fc7"), describe(gallery, other, "fc7")
+    )
+nearest["pixels, 32 x 32"] = neighbours(pixels(queries), pixels(gallery))
+nearest["drawn at random"] = np.random.default_rng(0).integers(len(gallery), size=(len(queries), 5))
+agreement = {name: (gallery_names[rows] == query_names[:, None]).mean() for name, rows in nearest.items()}
+
+# %%
+fig, ax = plt.subplots(figsize=(9, 4))
+order = list(agreement)[::-1]
+hatches = ["" if name.startswith("trained") else "//" for name in order]
+bars = ax.barh(
+    order,
+    [100 * agreement[name] for name in order],
+    hatch=hatches,
+    edgecolor="white",
+    color=[plots.COLOURS["blue" if name.startswith("trained") else "orange"] for name in order],
+)
+ax.bar_label(bars, fmt="%.0f", padding=4)
+ax.set(xlabel="of the 5 nearest neighbours, share of the same class, %", xlim=(0, 100))
+ax.grid(axis="y", visible=False)
+plots.show(
+    fig, alt="Class agreement of nearest neighbours for trained and untrained networks, pixels and chance."
+)
+
+# %%
+noise_level = 100 * np.sqrt(0.25 / len(queries))
+display(
+    Markdown(
+        f"Trained fc7: **{100 * agreement['trained, fc7']:.0f}%**; pixels: {100 * agreement['pixels, 32 x 32']:.0f}%; untrained: "
+        f"{100 * agreement['untrained 1, fc7']:.0f}% and {100 * agreement['untrained 2, fc7']:.0f}%; at random: "
+        f"{100 * agreement['drawn at random']:.0f}%. With {len(queries)} queries, differences below about {2 * noise_level:.0f} points mean little."
+    )
+)
+
+# %% [markdown]
+# What the trained network has above the untrained one was *learnt*, on toys of other categories. What the
+# untrained one has above chance comes with its build and with the pictures' colours. Here are neighbours to
+# look at.
+
+# %%
+first_of_class = [int(np.flatnonzero(query_names == name)[0]) for name in dict.fromkeys(query_names)][:6]
+look = {"cell": (104, 104), "gap": 6, "font_size": 14}
+
+
+def neighbours_of(queries_shown, how):
+    """A montage with a row for each query: its five nearest neighbours, framed by whether the class agrees."""
+    found = [(q, g) for q in queries_shown for g in nearest[how][q]]
+    styles = ["tp" if gallery_names[g] == query_names[q] else "fp" for q, g in found]
+    return plots.montage(
+        [gallery[g] for _, g in found], [gallery_names[g] for _, g in found], columns=5, styles=styles, **look
+    )
+
+
+asked = plots.montage([queries[q] for q in first_of_class], query_names[first_of_class], columns=1, **look)
+sheet = [
+    asked,
+    neighbours_of(first_of_class, "trained, fc7"),
+    neighbours_of(first_of_class, "pixels, 32 x 32"),
+]
+white = np.full((len(asked), 30, 3), 255, np.uint8)
+plots.show(
+    np.hstack([sheet[0], white, sheet[1], white, sheet[2]]),
+    quality=75,
+    alt="Six queries, each with its five nearest neighbours by fc7 and by pixels, framed by whether the class agrees.",
+)
+
+# %% [markdown]
+# *Reading:* left, the query; in the middle, its five neighbours by **fc7**; right, its five neighbours by
+# **pixels**. Solid frame: same class; dashed: another one. Neighbours by pixels share the light, the
+# background and the layout of the crop. Neighbours by fc7 may differ in all of these. Look at the wrong
+# ones of fc7: what do they have in common with the query?
+#
+# ### What does a channel of pool5 like?
+#
+# Choose a channel. The explorer shows the regions of our picture that excite it most, and lights up where
+# in each crop the excitement is. Is it always the same kind of thing? ([Notebook 09](09_pool5_units.ipynb)
+# will do this over a whole data set.)
+
+# %%
+maps_of_regions = found["pool5"].reshape(-1, *network.feature_shape("pool5"))
+explorer = widgets.FeatureExplorer(image, proposals, maps_of_regions)
+explorer
+
+# %% [markdown]
+# *Static twin of the widget:* the two channels whose activity varies most over the proposals.
+
+# %%
+strongest = maps_of_regions.max(axis=(2, 3))  # [regions, channels]
+for channel in np.argsort(-strongest.std(axis=0))[:2].tolist():
+    plots.show(explorer.render(channel), quality=75, alt=explorer.describe(channel))
+
+# %% [markdown]
+# ## Checkpoint
+#
+# These must hold on any pictures and with any weights.
+
+# %%
+assert layers.loc["pool5", ["sees", "apart"]].tolist() == [195, 32], (
+    "the geometry of pool5 is that of the paper"
+)
+assert full.parameters["fc7"] == 4096 * 4097, "weights and biases of the paper's fc7"
+assert np.isclose(unit_with_noise_outside(0), clean, rtol=1e-5, atol=1e-6), (
+    "a unit saw beyond its receptive field"
+)
+assert np.isclose(maps["pool5"][c, y, x], clean, rtol=1e-4, atol=1e-5), "36c + 6y + x points at another unit"
+for layer, values in found.items():
+    assert values.shape == (len(proposals), network.feature_dim(layer)) and np.isfinite(values).all()
+    assert (values >= 0).all(), f"{layer} comes after a ReLU"
+assert difference.max() < 0.1, "fc7 from stored pool5 went astray"
+print("All checks passed.")
+
+# %% [markdown]
+# ## Exercises
+#
+# **1. Sums** (●○○, 10 minutes). On paper: what do conv3 and pool2 see, and how far apart are their cells?
+# How many parameters has fc6 of the paper's network, and why so many? Which unit of pool5 has the number
+# 8,000 in the paper's network, and which pixels can it see?
+
+# %%
+# your code
+
+# %% [markdown]
+# **2. A mirror and a step** (●●○, 15 minutes). Mirror the queries left to right, or shift them by 8 or 32
+# pixels (`np.roll`). How far do fc7, pool5 and the pixels move, as a cosine with what they were before? And
+# do the neighbours stay the same? Which of the layers would you trust to recognise a toy that faces the
+# other way?
+
+# %%
+# your code
+
+# %% [markdown]
+# **3. What is the angle good for?** (●●●, 25 minutes). We compared by cosine. Try the Euclidean distance
+# instead, with and without the mean feature subtracted, and compress fc7 to 16, 64 and 256 numbers by PCA
+# (`sklearn.decomposition.PCA`, fitted on the gallery). How short may a feature become before the agreement
+# suffers? What would that do to the 100,000 classes of section 4?
+
+# %%
+# your code
+
+# %% [markdown]
+# ## What you take away
+#
+# - A region of any shape becomes a fixed list of numbers, by one pass through a network that was trained
+#   for another task.
+# - A number of pool5 belongs to a place: $i = 36c + 6y + x$, 195 x 195 pixels, 32 apart.
+# - Features are dear and know no class. A class adds one dot product a region, which is almost free.
+# - Keep what is dear: whole files, checksums, and a name that says what they were made with.
+# - Training on *other* toys has put something into the features that the network's build alone does not
+#   give.
+#
+# ## Where this differs from the paper
+#
+# - The quarter T-Net has a quarter of the channels, no response normalisation and no groups, and was
+#   trained on some tens of rendered categories, not on the 1000 of ImageNet. `load_network("tnet")` is the
+#   paper's network, with Caffe's weights.
+# - Where the processor allows it, the network computes in bfloat16, with two to three decimal digits. The
+#   paper used float32.
+# - Features are stored as 16-bit numbers, and of pool5 only what is not zero.
+#
+# ## Next
+#
+# [04 Fine-tuning](04_fine_tuning.ipynb) will adapt the network to the detection classes. Until then, go on
+# to [05 SVM training](05_svm_training.ipynb): a linear classifier for each class, and the art of finding
+# its mistakes.
