@@ -8,7 +8,6 @@ matplotlib is imported where it is needed, so that programs that only draw boxes
 """
 
 import base64
-import html
 import io
 from collections.abc import Mapping, Sequence
 
@@ -80,7 +79,7 @@ _MODE_NAMES = {
 
 
 class Picture:
-    """A JPEG with a description; notebooks show the one, and read out or print the other."""
+    """A JPEG with a description; notebooks show the one, and keep the other beside it as alternative text."""
 
     def __init__(self, data: bytes, alt: str, *, width: int | None = None):
         self.data = data
@@ -90,11 +89,11 @@ class Picture:
     def __repr__(self) -> str:
         return f"Picture({self.alt!r}, {len(self.data) / 1024:.0f} KiB)"
 
-    def _repr_html_(self) -> str:
-        encoded = base64.b64encode(self.data).decode()
-        width = f' width="{self.width}"' if self.width else ""
-        style = "max-width: 100%; height: auto"
-        return f'<img alt="{html.escape(self.alt)}"{width} style="{style}" src="data:image/jpeg;base64,{encoded}">'
+    def _repr_mimebundle_(self, include=None, exclude=None) -> tuple[dict, dict]:
+        """A plain JPEG, not HTML: code hosts show it in a notebook that nobody has run."""
+        metadata = {"alt": self.alt} | ({"width": self.width} if self.width else {})
+        content = {"image/jpeg": base64.b64encode(self.data).decode(), "text/plain": self.alt}
+        return content, {"image/jpeg": metadata}
 
 
 def use_style() -> None:

@@ -1,5 +1,6 @@
 """Figures: what is drawn, that nothing is cut off, that JPEGs stay small and carry a description."""
 
+import base64
 import io
 import subprocess
 import sys
@@ -147,12 +148,14 @@ def test_a_jpeg_is_small_and_carries_its_description(photo):
     picture = plots.jpeg_figure(plots.average_precision_bars({"cat": 0.5}), alt='AP of "cat" & co')
     assert Image.open(io.BytesIO(picture.data)).format == "JPEG"
     assert len(picture.data) < 60_000
-    assert 'alt="AP of &quot;cat&quot; &amp; co"' in picture._repr_html_()
+    content, metadata = picture._repr_mimebundle_()
+    assert base64.b64decode(content["image/jpeg"]) == picture.data
+    assert metadata["image/jpeg"]["alt"] == content["text/plain"] == 'AP of "cat" & co'
     assert "AP of" in repr(picture)
     assert not plt.get_fignums()  # closed, or notebooks would show it twice
     small, large = (plots.jpeg_figure(photo, alt="a ramp", quality=q, width=300) for q in (30, 90))
     assert len(small.data) < len(large.data)
-    assert 'width="300"' in small._repr_html_()
+    assert small._repr_mimebundle_()[1]["image/jpeg"]["width"] == 300
     decoded = np.asarray(Image.open(io.BytesIO(large.data))).astype(float)
     assert decoded.shape == photo.shape and np.abs(decoded - photo).mean() < 20
 
