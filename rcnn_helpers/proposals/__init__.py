@@ -185,6 +185,10 @@ def _cache_key(dataset, method, max_boxes, seed, options) -> str:
     """Name the folder of everything that decides the boxes, apart from the images themselves."""
     if isinstance(method, str):
         name = method
+        if method == "selective_search":
+            # What a mode's name stands for may change; its settings are what decides.
+            mode = options.get("mode", "fast")
+            options = options | {"mode": selective_search.MODES.get(mode, mode)}
     elif isinstance(method, Mapping):
         parts = [f"{image_id}:{np.asarray(method[image_id]).tolist()}" for image_id in dataset.ids]
         name = "given " + hashlib.sha256("\n".join(parts).encode()).hexdigest()

@@ -10,7 +10,7 @@ import pytest
 
 from rcnn_helpers.errors import DatasetError
 from rcnn_helpers.proposals import propose, propose_dataset
-from rcnn_helpers.proposals.selective_search import selective_search
+from rcnn_helpers.proposals.selective_search import MODES, Settings, selective_search
 from rcnn_helpers.proposals.sliding_window import sliding_windows
 
 
@@ -152,3 +152,13 @@ def test_damaged_files_are_made_again(tmp_path, damage):
         found = propose_dataset(dataset, method=whole_image, cache=tmp_path, progress=False)["1"]
         np.testing.assert_array_equal(found, expected)
     assert len(dataset.reads) == 2
+
+
+def test_the_cache_notices_that_a_mode_has_changed(tmp_path, monkeypatch):
+    dataset = FakeDataset(["1"])
+    first = propose_dataset(dataset, mode="single", cache=tmp_path, n_jobs=1, progress=False)["1"]
+    other = Settings(("lab",), (50,), ("CTSF",))
+    monkeypatch.setitem(MODES, "single", other)
+    second = propose_dataset(dataset, mode="single", cache=tmp_path, n_jobs=1, progress=False)["1"]
+    np.testing.assert_array_equal(second, propose(dataset.image("1"), mode=other))
+    assert not np.array_equal(first, second)
