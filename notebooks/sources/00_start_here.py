@@ -38,7 +38,9 @@ from rcnn_helpers.warping import warp_reference
 course = open_course()
 test = course.test
 detector = course.detector  # trained on course.trainval; from the cache if it has been trained before
-print(f"{len(course.trainval.ids)} training images, {len(test.ids)} test images, {len(test.classes)} classes")
+n_learned = sum(len(course.trainval.annotation(i)) for i in course.trainval.ids)
+print(f"{len(course.trainval.ids)} training images with {n_learned} objects of {len(test.classes)} classes")
+print(f"{len(test.ids)} test images")
 
 # %% [markdown]
 # ## 1. The task
@@ -222,8 +224,8 @@ plots.show(
 # mean over the classes is the **mAP**. [Notebook 07](07_detection_and_evaluation.ipynb) works it out by
 # hand.
 #
-# **Predict.** The detector has seen some hundred labelled toys, and its network was trained on others.
-# Guess the mAP, and which class does worst.
+# **Predict.** The detector has learned from the few labelled toys counted at the top, and its network from
+# others. Guess the mAP, and which class does worst.
 
 # %%
 evaluation = course.evaluation
@@ -286,7 +288,7 @@ by_score = np.sort(everything.scores)[::-1]
 n_objects = sum(len(test.annotation(i)) for i in test.ids)
 for factor in (0.5, 2, 10):
     score = float(by_score[min(int(factor * n_objects), len(by_score) - 1)])
-    plots.show(explorer.render(score, image_id), alt=explorer.describe(score, image_id))
+    plots.show(explorer.render(score, image_id), alt=explorer.describe(score, image_id), quality=75)
 
 # %% [markdown]
 # ## 5. Take one stage away

@@ -117,7 +117,8 @@ pd.DataFrame(rows).round(2)
 # *Reading:* one row is one density of the grid: three shapes (half as wide as high, square, twice as wide)
 # at sizes from 32 pixels up, each $\sqrt 2$ times the one before. **Recall** is the share of objects that
 # some window matches with at least that IoU. Halving the step makes four times as many windows. Matching
-# tightly (IoU 0.7) is what costs.
+# tightly (IoU 0.7) is what costs. And an object much smaller than the smallest window stays out of reach,
+# however dense the grid.
 #
 # %% [markdown]
 # With a cheap classifier, as the DPM of Table 1 has, a hundred thousand windows are no trouble. With a
