@@ -231,17 +231,16 @@ plots.show(
 y, x = 2, 3
 c = int(maps["pool5"][:, y, x].argmax())  # the channel that answers most there
 index = 36 * c + 6 * y + x
-top, left = 32 * y - 64, 32 * x - 64
+x1, y1 = 32 * x - 64, 32 * y - 64
 noise = torch.randn(crop.shape, generator=torch.Generator().manual_seed(0))
 
 
 def unit_with_noise_outside(margin):
     """The unit's value when everything but its receptive field, less a margin, is noise."""
+    rows = slice(max(0, y1 + margin), y1 + 195 - margin)
+    columns = slice(max(0, x1 + margin), x1 + 195 - margin)
     spoilt = noise.clone()
-    inside = np.s_[
-        ..., max(0, top + margin) : top + 195 - margin, max(0, left + margin) : left + 195 - margin
-    ]
-    spoilt[inside] = crop.float()[inside]
+    spoilt[:, :, rows, columns] = crop[:, :, rows, columns].float()
     return network.features(spoilt, ["pool5"])["pool5"][0, index].item()
 
 
@@ -516,6 +515,7 @@ def crops_of_objects(dataset, most):
     return np.concatenate(crops)[:most], np.array(names[:most])
 
 
+# %%
 def describe(crops, which, layer):
     """Features [N, D] of crops, by a network's layer."""
     parts = []
@@ -602,30 +602,25 @@ display(
 # look at.
 
 # %%
-first_of_class = [int(np.flatnonzero(query_names == name)[0]) for name in dict.fromkeys(query_names)][:6]
 look = {"cell": (104, 104), "gap": 6, "font_size": 14}
+asked = [int(np.flatnonzero(query_names == name)[0]) for name in dict.fromkeys(query_names)][:6]
 
 
-def neighbours_of(queries_shown, how):
-    """A montage with a row for each query: its five nearest neighbours, framed by whether the class agrees."""
-    found = [(q, g) for q in queries_shown for g in nearest[how][q]]
-    styles = ["tp" if gallery_names[g] == query_names[q] else "fp" for q, g in found]
-    return plots.montage(
-        [gallery[g] for _, g in found], [gallery_names[g] for _, g in found], columns=5, styles=styles, **look
-    )
+def neighbours_of(asked, how):
+    """A row for each query: its five nearest neighbours, framed by whether the class agrees."""
+    shown = [(q, g) for q in asked for g in nearest[how][q]]
+    styles = ["tp" if gallery_names[g] == query_names[q] else "fp" for q, g in shown]
+    crops, names = [gallery[g] for _, g in shown], [gallery_names[g] for _, g in shown]
+    return plots.montage(crops, names, columns=5, styles=styles, **look)
 
 
-asked = plots.montage([queries[q] for q in first_of_class], query_names[first_of_class], columns=1, **look)
-sheet = [
-    asked,
-    neighbours_of(first_of_class, "trained, fc7"),
-    neighbours_of(first_of_class, "pixels, 32 x 32"),
-]
-white = np.full((len(asked), 30, 3), 255, np.uint8)
+left = plots.montage([queries[q] for q in asked], query_names[asked], columns=1, **look)
+white = np.full((len(left), 30, 3), 255, np.uint8)
+middle, right = (neighbours_of(asked, how) for how in ("trained, fc7", "pixels, 32 x 32"))
 plots.show(
-    np.hstack([sheet[0], white, sheet[1], white, sheet[2]]),
+    np.hstack([left, white, middle, white, right]),
     quality=75,
-    alt="Six queries, each with its five nearest neighbours by fc7 and by pixels, framed by whether the class agrees.",
+    alt="Six queries, each with its five nearest neighbours by fc7 and by pixels, framed by class agreement.",
 )
 
 # %% [markdown]

@@ -189,26 +189,32 @@ print(f"objective of the three regions: {by_hand:.4f}, of which 0.5 is the weigh
 rng = np.random.default_rng(4)
 points = np.concatenate([rng.normal([3.2, 2.6], 0.7, (8, 2)), rng.normal([1.2, 1.0], 0.8, (30, 2))])
 signs = np.repeat([1, -1], [8, 30])
-fig, axes = plt.subplots(1, 2, figsize=(13, 5.2))
-for ax, B in zip(axes, (10, 0.3)):
-    svm = LinearSVMs(C=1, bias_scale=B, tol=1e-6, max_iter=2000).fit(points, signs)
-    support = svm.alphas_[:, 0] > 1e-6
+options = {"C": 1, "tol": 1e-6, "max_iter": 2000}
+planes = {B: LinearSVMs(bias_scale=B, **options).fit(points, signs) for B in (10, 0.3)}
+
+
+def draw_plane(ax, svm):
+    """The points, the support vectors, and the lines where the score is -1, 0 and 1."""
+    reach = np.linspace(-1, 5, 200)
     for sign, marker, colour in ((1, "P", "blue"), (-1, "o", "orange")):
-        ax.scatter(
-            *points[signs == sign].T, marker=marker, s=70, color=plots.COLOURS[colour], label=f"y = {sign:+d}"
-        )
-    ax.scatter(*points[support].T, s=190, facecolors="none", edgecolors="black", label="support vectors")
-    grid = np.stack(np.meshgrid(np.linspace(-0.7, 5, 200), np.linspace(-1, 4.5, 200)), axis=-1)
-    lines = ax.contour(
-        *grid.transpose(2, 0, 1),
-        svm.decision_function(grid.reshape(-1, 2)).reshape(200, 200),
-        [-1, 0, 1],
-        colors="black",
-        linestyles=["dashed", "solid", "dashed"],
-    )
+        shown = points[signs == sign]
+        ax.scatter(*shown.T, marker=marker, s=70, color=plots.COLOURS[colour], label=f"y = {sign:+d}")
+    support = points[svm.alphas_[:, 0] > 1e-6]
+    ax.scatter(*support.T, s=190, facecolors="none", edgecolors="black", label="support vectors")
+    grid = np.stack(np.meshgrid(reach, reach), axis=-1).reshape(-1, 2)
+    height = svm.decision_function(grid).reshape(len(reach), -1)
+    styles = ["dashed", "solid", "dashed"]
+    lines = ax.contour(reach, reach, height, [-1, 0, 1], colors="black", linestyles=styles)
     ax.clabel(lines, fontsize=12)
-    ax.set(title=f"B = {B}: {support.sum()} support vectors, bias {svm.intercept_[0]:.2f}")
-axes[0].legend(loc="upper left")
+    return len(support)
+
+
+# %%
+fig, axes = plt.subplots(1, 2, figsize=(13, 5.2))
+for ax, (B, svm) in zip(axes, planes.items()):
+    n_support = draw_plane(ax, svm)
+    ax.set(title=f"B = {B}: {n_support} support vectors, bias {svm.intercept_[0]:.2f}", ylim=(-1, 4.5))
+axes[1].legend(loc="upper left")
 plots.show(
     fig, alt="A linear SVM on a plane with its margins and support vectors, for a cheap and a dear bias."
 )
@@ -232,44 +238,43 @@ plots.show(
 
 
 # %%
-def rows_where(choose):
-    """(picture, region) of all regions for which `choose(picture)` is true."""
-    return np.array([(i, r) for i, image in enumerate(images) for r in np.flatnonzero(choose(image))])
+def examples_of(k):
+    """(picture, region) of the positives of class k, and of its negatives."""
+    positives, negatives = [], []
+    for i, image in enumerate(images):
+        roles = role(image.overlaps[:, k], image.gt_class == k)
+        positives += [(i, r) for r in np.flatnonzero(roles == "positive")]
+        negatives += [(i, r) for r in np.flatnonzero(roles == "negative")]
+    return np.array(positives), np.array(negatives)
 
 
-def features_of(rows):
-    return np.stack([images[i].features[r] for i, r in rows])
+def described(rows, scores, k, number):
+    """A frame of regions with their scores, for montages and the explorer below."""
+    columns = ["class", "round", "image_id", "region", "score", "x1", "y1", "x2", "y2"]
+    found = [(classes[k], number, images[i].image_id, r, *images[i].boxes[r]) for i, r in rows]
+    return pd.DataFrame([(*f[:4], s, *f[4:]) for f, s in zip(found, scores)], columns=columns)
 
 
-def mine(k, rounds=5, start=300, most=1000, seed=0):
-    """Train class k's SVM in rounds; return the SVM, what happened, and the hardest negatives of each round."""
-    positives = rows_where(lambda image: image.gt_class == k)
-    negatives = rows_where(
-        lambda image: (image.overlaps[:, k] < settings.SVM_NEGATIVE_IOU) & (image.gt_class != k)
-    )
-    cache = np.zeros(len(negatives), bool)
-    cache[np.random.default_rng(seed).permutation(len(negatives))[:start]] = True
-    X_positive, history, hardest = features_of(positives), [], []
+# %%
+def mine(k, rounds=5, start=300, most=1000):
+    """Train class k's SVM in rounds; return what happened, the hardest negatives, and the last examples."""
+    positives, negatives = examples_of(k)
+    cache = np.random.default_rng(0).permutation(len(negatives)) < start  # random ones at first
+    history, hardest = [], []
     for number in range(1, rounds + 1):
-        X = np.concatenate([X_positive, features_of(negatives[cache])])
+        rows = np.concatenate([positives, negatives[cache]])
+        X = np.stack([images[i].features[r] for i, r in rows])
         y = np.repeat([1, -1], [len(positives), cache.sum()])
         svm = LinearSVMs().fit(X, y)
         of_image = [svm.decision_function(image.features)[:, 0] for image in images]
         scores = np.array([of_image[i][r] for i, r in negatives])
-        new = np.flatnonzero(~cache & (scores > -1))  # they violate the margin, and the SVM has not seen them
-        new = new[np.argsort(-scores[new])]
-        history.append((number, cache.sum(), len(new), (scores > 0).sum(), svm.objective_[0]))
-        shown = np.argsort(-scores)[:12]
-        hardest += [
-            (classes[k], number, images[i].image_id, r, s, *images[i].boxes[r])
-            for (i, r), s in zip(negatives[shown].tolist(), scores[shown])
-        ]
-        cache[new[:most]] = True
-    columns = ["round", "negatives trained on", "unseen hard ones", "score above 0", "objective"]
-    frame = pd.DataFrame(
-        hardest, columns=["class", "round", "image_id", "region", "score", "x1", "y1", "x2", "y2"]
-    )
-    return svm, pd.DataFrame(history, columns=columns).set_index("round"), frame, (X, y)
+        order = np.argsort(-scores)
+        unseen = order[~cache[order] & (scores[order] > -1)]  # they violate the margin
+        history.append((number, cache.sum(), len(unseen), (scores > 0).sum(), svm.objective_[0]))
+        hardest.append(described(negatives[order[:12]], scores[order[:12]], k, number))
+        cache[unseen[:most]] = True
+    names = ["round", "negatives trained on", "unseen hard ones", "score above 0", "objective"]
+    return pd.DataFrame(history, columns=names).set_index("round"), pd.concat(hardest), (X, y)
 
 
 # %% [markdown]
@@ -277,7 +282,7 @@ def mine(k, rounds=5, start=300, most=1000, seed=0):
 # first SVM take for it (score above 0)? And how many rounds until it finds no new violations?
 
 # %%
-mined, history, hardest, (X, y) = mine(k)
+history, hardest, (X, y) = mine(k)
 history.round(4)
 
 # %% [markdown]
@@ -323,7 +328,7 @@ plots.show(
 
 # %%
 three = [name for name in counts.index[:3]]
-frames = [hardest] + [mine(classes.index(name))[2] for name in three[1:]]
+frames = [hardest] + [mine(classes.index(name))[1] for name in three[1:]]
 browser = widgets.HardNegativeBrowser(learn, pd.concat(frames, ignore_index=True))
 browser
 
@@ -422,6 +427,7 @@ def detect(svms):
     return Detections.concatenate(found)
 
 
+# %%
 class ShuffledNames:
     """The same pictures and boxes, each object with the class name of some other object."""
 
@@ -566,8 +572,7 @@ agreement.round({"objective": 7, "bias": 3, "seconds": 2})
 
 # %%
 def pool5_of(dataset, image_id, boxes):
-    features = extract(course.network, dataset.image(image_id), boxes, layers=("pool5",))["pool5"]
-    return features
+    return extract(course.network, dataset.image(image_id), boxes, layers=("pool5",))["pool5"]
 
 
 some, rng = images[:40], np.random.default_rng(0)
@@ -591,36 +596,40 @@ weights = on_pool5.coef_.reshape(
     len(usable), *course.network.feature_shape("pool5")
 )  # [classes, channels, 6, 6]
 
+
 # %%
-shown = [c for c in map(classes.index, counts.index) if c in usable][:4]
-objects = [
-    (i, o)
-    for c in shown
-    for i in judge.ids
-    for o, name in enumerate(judge.annotation(i).names)
-    if name == classes[c]
-]
-firsts = {
-    judge.annotation(i).names[o]: (i, o) for i, o in objects[::-1]
-}  # the first object of each class in val
-fig, axes = plt.subplots(2, len(firsts), figsize=(3.4 * len(firsts), 6), squeeze=False)
-for column, (name, (i, o)) in zip(axes.T, firsts.items()):
-    box = judge.annotation(i).boxes[[o]]
-    activation = pool5_of(judge, i, box)[0].reshape(weights.shape[1:]) * pool5_scale
+def evidence_for(name, image_id, box):
+    """What each of the 36 cells adds to the score of class `name`, [6, 6]; and the score itself."""
     svm = int(np.flatnonzero(usable == classes.index(name))[0])
-    evidence = (weights[svm] * activation).sum(axis=0)  # [6, 6]
-    score = on_pool5.decision_function(activation.reshape(1, -1))[0, svm]
-    assert np.isclose(evidence.sum() + on_pool5.intercept_[svm], score, atol=1e-3)
-    crop = np.clip(warp_reference(judge.image(i), box[0], mean=course.network.mean), 0, 255).astype(np.uint8)
-    column[0].imshow(crop)
-    column[0].set_title(name)
-    reach = np.abs(evidence).max()
-    column[1].imshow(crop.mean(axis=2), cmap="gray")
-    drawn = column[1].imshow(
-        evidence, cmap="PuOr_r", vmin=-reach, vmax=reach, alpha=0.65, extent=(0, 227, 227, 0)
-    )
-    column[1].set_title(f"score {score:.2f}")
-    fig.colorbar(drawn, ax=column[1], shrink=0.7)
+    activation = pool5_of(judge, image_id, box)[0] * pool5_scale
+    of_cell = (weights[svm] * activation.reshape(weights.shape[1:])).sum(axis=0)
+    score = on_pool5.decision_function(activation[None])[0, svm]
+    assert np.isclose(of_cell.sum() + on_pool5.intercept_[svm], score, atol=1e-3)
+    return of_cell, score
+
+
+largest = {}  # the largest object of each class in val
+for image_id in judge.ids:
+    annotation = judge.annotation(image_id)
+    for name, box in zip(annotation.names, annotation.boxes):
+        size = np.prod(box[2:] - box[:2])
+        if classes.index(name) in usable and size > largest.get(name, (0,))[0]:
+            largest[name] = (size, image_id, box)
+shown = [name for name in counts.index if name in largest][:5]
+
+# %%
+fig, axes = plt.subplots(2, len(shown), figsize=(3.2 * len(shown), 6.4), squeeze=False)
+for (top, bottom), name in zip(axes.T, shown):
+    _, image_id, box = largest[name]
+    of_cell, score = evidence_for(name, image_id, [box])
+    crop = warp_reference(judge.image(image_id), box, mean=course.network.mean)
+    crop = np.clip(crop, 0, 255).astype(np.uint8)
+    top.imshow(crop)
+    top.set_title(name)
+    bottom.imshow(crop.mean(axis=2), cmap="gray")
+    reach = np.abs(of_cell).max()
+    bottom.imshow(of_cell, cmap="PuOr_r", vmin=-reach, vmax=reach, alpha=0.65, extent=(0, 227, 227, 0))
+    bottom.set_title(f"score {score:.2f}; cells {of_cell.min():+.2f} to {of_cell.max():+.2f}", fontsize=11)
 for ax in axes.flat:
     ax.axis("off")
 plots.show(

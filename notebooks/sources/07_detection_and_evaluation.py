@@ -205,44 +205,38 @@ plots.show(
 # **Predict.** What becomes of each? Then fill in precision and recall, line by line.
 
 # %%
-pair = ("left", "right")
+pair, toy = ("left", "right"), ("toy",)
+objects = [[10, 10, 60, 60], [80, 10, 130, 60], [150, 10, 170, 30], [10, 10, 60, 60], [100, 10, 150, 60]]
 truth = GroundTruth(
-    pair,
-    ("toy",),
-    np.array([0, 0, 0, 1, 1]),
-    np.zeros(5, int),
-    np.float32(
-        [[10, 10, 60, 60], [80, 10, 130, 60], [150, 10, 170, 30], [10, 10, 60, 60], [100, 10, 150, 60]]
-    ),
-    np.array([False, False, True, False, False]),
-    np.array([0, 1, 2, 0, 1]),
+    image_ids=pair,
+    classes=toy,
+    image_index=np.array([0, 0, 0, 1, 1]),
+    class_index=np.zeros(5, int),
+    boxes=np.float32(objects),
+    difficult=np.array([False, False, True, False, False]),
+    object_index=np.array([0, 1, 2, 0, 1]),
 )
-six = Detections(
-    pair,
-    ("toy",),
-    [0, 0, 1, 0, 1, 0],
-    [0] * 6,
-    [0.9, 0.8, 0.7, 0.65, 0.6, 0.5],
-    [
-        [10, 10, 40, 60],
-        [32, 10, 60, 60],
-        [10, 10, 60, 60],
-        [150, 10, 170, 30],
-        [100, 10, 150, 32],
-        [80, 10, 130, 50],
-    ],
-)
+found = [
+    [10, 10, 40, 60],
+    [32, 10, 60, 60],
+    [10, 10, 60, 60],
+    [150, 10, 170, 30],
+    [100, 10, 150, 32],
+    [80, 10, 130, 50],
+]
+six = Detections(pair, toy, [0, 0, 1, 0, 1, 0], [0] * 6, [0.9, 0.8, 0.7, 0.65, 0.6, 0.5], found)
+
+# %%
 judged = evaluate(six, truth)
 curve = judged.curves["toy"]
-table = pd.DataFrame({"IoU": judged.match_iou, "outcome": judged.outcomes}, index=range(1, 7))
-table.join(
-    pd.DataFrame({"precision": curve.precision, "recall": curve.recall}, index=curve.detection + 1)
-).round(3)
+of_all = pd.DataFrame({"IoU": judged.match_iou, "outcome": judged.outcomes}, index=range(1, 7))
+that_count = pd.DataFrame({"precision": curve.precision, "recall": curve.recall}, index=curve.detection + 1)
+of_all.join(that_count).round(3)
 
 # %%
 sheet = np.full((80, 190, 3), 235, np.uint8)
 pictures = []
-for number, name in enumerate(pair):
+for number in (0, 1):
     rows, objects = six.image_index == number, truth.image_index == number
     scaled = [v * 3.2 for v in (six.boxes[rows], truth.boxes[objects])]
     pictures.append(
@@ -539,32 +533,26 @@ few = test.subset(min(16, len(test.ids)))
 some = {i: proposals[i][:300] for i in few.ids}
 random = propose_dataset(few, method="random", max_boxes=300, progress=False)
 honest = detector.detect_dataset(few, proposals=some, progress=False)
-rng = np.random.default_rng(0)
-shuffled = honest.scores.copy()
-for c in range(len(classes)):
-    rows = np.flatnonzero(honest.class_index == c)
-    shuffled[rows] = shuffled[rng.permutation(rows)]
 
 
 def changed(**columns):
-    return Detections(
-        **(
-            {
-                name: getattr(honest, name)
-                for name in ("image_ids", "classes", "image_index", "class_index", "scores", "boxes")
-            }
-            | columns
-        )
-    )
+    """The honest detections with some columns replaced."""
+    names = ("image_ids", "classes", "image_index", "class_index", "scores", "boxes")
+    return Detections(**({name: getattr(honest, name) for name in names} | columns))
 
 
+# %%
+rng, shuffled = np.random.default_rng(0), honest.scores.copy()
+for c in range(len(classes)):
+    rows = np.flatnonzero(honest.class_index == c)
+    shuffled[rows] = shuffled[rng.permutation(rows)]
 systems = {
     "selective search": honest,
     "random boxes": detector.detect_dataset(few, proposals=random, progress=False),
     "shuffled scores": changed(scores=shuffled),
     "moved boxes": changed(image_index=(honest.image_index + 1) % len(few.ids)),
 }
-controls = {name: 100 * evaluate(found, few).mean_ap for name, found in systems.items()}
+controls = {name: 100 * evaluate(of_system, few).mean_ap for name, of_system in systems.items()}
 
 # %%
 fig, ax = plt.subplots(figsize=(9, 3.2))
