@@ -47,6 +47,7 @@ __all__ = [
     "recall_by_iou",
     "recall_by_number",
     "region_borders",
+    "region_rows",
     "show",
     "show_image",
     "svm_history",
@@ -364,6 +365,48 @@ def merge_step(image, before, after, *, outlined=None, title: str = ""):
     counts = [len(np.unique(labels)) for labels in (before, after)]
     titles = [title or "image", f"before: {counts[0]} regions", f"after: {counts[1]} regions"]
     return image_grid(panels, titles, columns=3)
+
+
+def region_rows(crops, features, scores, classes, *, titles=("region", "features", "scores")):
+    """The lower half of the paper's Figure 1: each region's crop, its features as a strip, its scores as bars.
+
+    Parameters
+    ----------
+    crops : sequence of uint8 arrays [S, S, 3]
+    features : array of shape [N, D]
+    scores : array of shape [N, C]
+        Bars are green where a score is positive; scores beyond -2 and 2 are cut off.
+    classes : sequence of C str
+    titles : three str
+
+    Returns
+    -------
+    matplotlib Figure
+    """
+    import matplotlib.pyplot as plt
+
+    figure, axes = plt.subplots(
+        len(crops),
+        3,
+        figsize=(15, 1.3 * len(crops) + 1.2),
+        width_ratios=[1, 4, 4],
+        sharex="col",
+        squeeze=False,
+        layout="constrained",
+    )
+    brightest = np.quantile(features, 0.99)
+    for crop, strip, values, (left, middle, right) in zip(crops, features, scores, axes, strict=True):
+        left.imshow(crop)
+        left.set_axis_off()
+        middle.imshow(strip[None], aspect="auto", cmap="magma", vmin=0, vmax=brightest)
+        middle.set_axis_off()
+        right.bar(classes, values, color=[COLOURS["green" if value > 0 else "grey"] for value in values])
+        right.axhline(0, color="black", linestyle="-", linewidth=1)
+        right.set_ylim(-2, 2)
+    axes[-1, 2].tick_params(axis="x", rotation=60)
+    for ax, title in zip(axes[0], titles, strict=True):
+        ax.set_title(title)
+    return figure
 
 
 def svm_history(history, *, columns: Sequence[str] | None = None, x: str | None = None):

@@ -125,6 +125,19 @@ def test_svm_history_has_a_plot_for_each_column_and_a_line_for_each_class():
     assert figure.axes[0].lines[0].get_xdata().tolist() == [1, 2, 3, 4]
 
 
+def test_region_rows_show_crop_features_and_scores_of_each_region(photo):
+    scores = np.array([[-1.0, 0.5, -3.0], [1.0, -0.2, -0.1]])
+    figure = plots.region_rows([photo[:50, :50]] * 2, np.eye(2, 8), scores, ["a", "b", "c"])
+    rows = np.array(figure.axes).reshape(2, 3)
+    for (_, strip, bars), values in zip(rows, scores, strict=True):
+        assert strip.images[0].get_array().shape == (1, 8)
+        np.testing.assert_allclose([bar.get_height() for bar in bars.patches], values)
+        assert [label.get_text() for label in rows[-1, 2].get_xticklabels()] == ["a", "b", "c"]
+    greens = [bar.get_facecolor() == rows[0, 2].patches[1].get_facecolor() for bar in rows[1, 2].patches]
+    assert greens == [True, False, False]
+    assert plots.figure_pixels(figure).std() > 0
+
+
 def test_warp_grid_is_laid_out_as_figure_seven(photo):
     figure = plots.warp_grid(
         photo, [[50, 60, 200, 120], [10, 10, 60, 250]], warp_reference, names=["wide", "tall"]
