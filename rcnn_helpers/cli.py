@@ -401,7 +401,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     command.add_argument("--out", required=True, metavar="FILE", help="weights to write (.safetensors)")
     command.add_argument(
-        "--scenes", type=_positive, default=4000, metavar="N", help="auxiliary scenes to draw"
+        "--scenes", type=_positive, metavar="N", help="auxiliary scenes to draw"
     )
     command.add_argument("--steps", type=_positive, metavar="N", help="training steps")
     _device_options(command)

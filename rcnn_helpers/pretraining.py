@@ -63,19 +63,19 @@ class PretrainSettings:
     seed : int
     """
 
-    scenes: int = 4000
-    val_scenes: int = 300
-    steps: int = 4000
+    scenes: int = 2000
+    val_scenes: int = 150
+    steps: int = 1800
     batch_size: int = 128
-    lr: float = 0.05
+    lr: float = 0.08
     warmup: int = 100
     momentum: float = 0.9
     weight_decay: float = 5e-4
     label_smoothing: float = 0.1
-    dropout: float = 0.5
+    dropout: float = 0.3
     batch_norm: bool = True
     box_jitter: float = 0.15
-    colour_jitter: float = 0.3
+    colour_jitter: float = 0.2
     min_side: int = 20
     seed: int = 0
 
