@@ -45,9 +45,8 @@ from rcnn_helpers.warping import crop_buffer, warp_boxes
 # %%
 course = open_course()
 trainval, test, network = course.trainval, course.test, course.network
-image_id = max(
-    test.ids, key=lambda name: len(set(test.annotation(name).names))
-)  # the most classes in one picture
+# The picture with the most classes:
+image_id = max(test.ids, key=lambda name: len(set(test.annotation(name).names)))
 image, annotation = test.image(image_id), test.annotation(image_id)
 proposals = course.proposals("test")[image_id]
 print(f"{network.name}, input {network.input_size}; example {image_id}, {len(proposals)} proposals")
@@ -82,41 +81,38 @@ print(f"{network.name}, input {network.input_size}; example {image_id}, {len(pro
 
 # %%
 def walk(module, cells=227, field=1, apart=1, channels=3):
-    """One row a layer: the shape it puts out, what a cell sees, and its parameters."""
+    """One row a layer: its output, what a cell sees, parameters, and millions of multiplications."""
     rows = []
     for name, layer in [*module.trunk.named_children(), ("pool5", module.pool5)]:
         if hasattr(layer, "kernel_size"):
-            kernel, stride, padding = (
-                int(np.max(v)) for v in (layer.kernel_size, layer.stride, layer.padding)
-            )
-            cells = (cells + 2 * padding - kernel) // stride + 1
-            field, apart = field + (kernel - 1) * apart, apart * stride
+            k, s, p = (int(np.max(v)) for v in (layer.kernel_size, layer.stride, layer.padding))
+            cells = (cells + 2 * p - k) // s + 1
+            field, apart = field + (k - 1) * apart, apart * s
             channels = getattr(layer, "out_channels", channels)
-            rows.append(
-                (
-                    name,
-                    f"{channels} x {cells} x {cells}",
-                    field,
-                    apart,
-                    sum(p.numel() for p in layer.parameters()),
-                )
-            )
+            weights = layer.weight.numel() if hasattr(layer, "weight") else 0
+            n_parameters = sum(v.numel() for v in layer.parameters())
+            shape = f"{channels} x {cells} x {cells}"
+            rows.append((name, shape, field, apart, n_parameters, weights * cells**2 / 1e6))
     for name in ("fc6", "fc7"):
         layer = getattr(module, name)
-        rows.append((name, str(layer.out_features), 227, "", sum(p.numel() for p in layer.parameters())))
-    return pd.DataFrame(rows, columns=["layer", "output", "sees", "apart", "parameters"]).set_index("layer")
+        n_parameters = sum(v.numel() for v in layer.parameters())
+        rows.append((name, str(layer.out_features), 227, "", n_parameters, layer.weight.numel() / 1e6))
+    names = ["layer", "output", "sees", "apart", "parameters", "million products"]
+    return pd.DataFrame(rows, columns=names).set_index("layer")
 
 
 # %%
 with torch.device("meta"):  # shapes only, no numbers
     full = walk(build_tnet(1000))
 layers = walk(network.module)
-pd.concat({network.name: layers, "T-Net (the paper's)": full[["output", "parameters"]]}, axis=1)
+beside = {network.name: layers, "T-Net (the paper's)": full.drop(columns=["sees", "apart"])}
+pd.concat(beside, axis=1).round(1)
 
 # %% [markdown]
-# *Reading:* a cell of pool5 sees 195 x 195 of the 227 x 227 pixels, and its neighbour sees the same 32
-# pixels further on: the numbers of sections 1 and 3.1. So a unit in the middle looks at nearly the whole
-# crop. And conv2: 27 cells, 51 pixels, 8 apart.
+# *Reading:* "products" are the multiplications for one crop. A cell of pool5 sees 195 x 195 of the 227 x
+# 227 pixels, and its neighbour sees the same 32 pixels further on: the numbers of sections 1 and 3.1. So a
+# unit in the middle looks at nearly the whole crop. And conv2, did you get it? 27 cells, 51 pixels, 8
+# apart.
 #
 # Nearly all parameters lie in the fully connected layers. The paper makes much of this (sec. 3.2): take fc7
 # away, and "29%, or about 16.8 million, of the CNN's parameters" are gone and nothing is lost; take fc6
@@ -150,11 +146,11 @@ display(
 largest = np.argmax(np.prod(annotation.boxes[:, 2:] - annotation.boxes[:, :2], axis=1))
 warp_options = {"size": network.input_size, "mean": network.mean, "std": network.std, "bgr": network.bgr}
 crop = warp_boxes(image, annotation.boxes[[largest]], **warp_options)
-maps, signal = {}, crop.float()
+maps, signal = {}, crop.float().to(network.device)
 with torch.inference_mode():
     for name, layer in [*network.module.trunk.named_children(), ("pool5", network.module.pool5)]:
         signal = layer(signal)
-        maps[name] = signal[0].numpy()
+        maps[name] = signal[0].cpu().numpy()
 shown = (crop[0].permute(1, 2, 0).numpy() * network.std + network.mean)[:, :, :: -1 if network.bgr else 1]
 shown = np.clip(shown, 0, 255).astype(np.uint8)
 
@@ -194,9 +190,8 @@ untrained = load_network(network.name, weights="random", seed=0, device=course.d
 
 def filters(which):
     weights = which.module.trunk.conv1.weight.detach().float().cpu().numpy()  # [24, 3, 11, 11]
-    return np.stack(
-        [tiles((weights - weights.min((1, 2, 3), keepdims=True))[:, c], 12) for c in range(3)], axis=-1
-    )
+    weights = weights[:, :: -1 if which.bgr else 1] - weights.min((1, 2, 3), keepdims=True)
+    return np.stack([tiles(weights[:, c], 12) for c in range(3)], axis=-1)
 
 
 pictures = [plots.fit(np.uint8(255 * filters(which)), 180, 600) for which in (network, untrained)]
@@ -252,9 +247,9 @@ for margin in (0, 8, 32, 64):
 print(f"clean crop: {clean:.6f}   (channel {c}, number {index} of pool5)")
 
 # %% [markdown]
-# With a margin of 0 the value is the same in every digit: the box is right. Inside, the border counts for
-# little: few paths lead from there to the unit, and many from the middle. A *receptive field* says what a
-# unit could see; what moves it lies mostly near the centre.
+# With a margin of 0 the value is the same in every digit: the box is right. Inside, compare with your
+# prediction. The border counts for little: few paths lead from there to the unit, and many from the middle.
+# A *receptive field* says what a unit could see; what moves it lies mostly near the centre.
 #
 # ## 3. All proposals of one picture
 #
@@ -278,11 +273,13 @@ for start in range(0, len(proposals), 64):
 
 # %%
 total_seconds = sum(seconds.values())
+rate, share = len(proposals) / total_seconds, seconds["warp"] / total_seconds
+products = full["million products"].sum() / layers["million products"].sum()
 display(
     Markdown(
-        f"{len(proposals)} regions in {total_seconds:.2f} s ({len(proposals) / total_seconds:,.0f} a second, {precision}): "
-        f"warping took **{100 * seconds['warp'] / total_seconds:.0f}%**, the network the rest. The paper's T-Net took 13 s a picture on a GPU "
-        f"and 53 s on a CPU, proposals included (sec. 2.2); it has sixteen times the multiplications."
+        f"{len(proposals)} regions in {total_seconds:.2f} s ({rate:,.0f} a second, {precision}): warping took "
+        f"**{100 * share:.0f}%**, the network the rest. The paper's T-Net took 13 s a picture on a GPU and "
+        f"53 s on a CPU, proposals included (sec. 2.2); it has {products:.1f} times as many multiplications."
     )
 )
 
@@ -305,8 +302,8 @@ ax.set(xticks=sizes, xticklabels=sizes, xlabel="regions at a time", ylabel="regi
 plots.show(fig, alt="Regions a second rise with the batch size and level off.")
 
 # %% [markdown]
-# *Reading:* the curve rises while the weights' way from memory is the bottleneck and levels off when the
-# arithmetic is.
+# *Reading:* warping is the smaller part, which was not so before it ran in batches as well. The curve rises
+# while the weights' way from memory is the bottleneck and levels off when the arithmetic is.
 #
 # ## 4. What does one more class cost?
 #
@@ -315,8 +312,8 @@ plots.show(fig, alt="Regions a second rise with the batch size and level off.")
 # times weights 4096 x N (sec. 2.2).
 #
 # **By hand.** Each of the $2000 \cdot N$ scores takes 4096 multiplications and as many additions. For 20
-# classes that is $2000 \cdot 20 \cdot 4096 \cdot 2 = 0.33$ billion operations. A processor core does some
-# fifty billion in a second.
+# classes that is $2000 \cdot 20 \cdot 4096 \cdot 2 = 0.33$ billion operations. A processor core does fifty
+# to a hundred billion in a second.
 #
 # **Predict.** How long for 200 classes? And for 100,000: a second, ten seconds, or ten minutes?
 
@@ -351,10 +348,11 @@ plots.show(
 )
 
 # %% [markdown]
-# *Reading:* the last point is computed from the one before, 50 parts of 2000. Up to thousands of classes
-# the product is nothing beside the features. The paper gives 10 s for 100,000 classes on a processor of its
-# time, and points out why it can: its features are short. Check its figures for the memory of 100,000
-# linear predictors, with 4k numbers each and with the 360k of the detector it compares with:
+# *Reading:* the last point is computed from the one before, 50 parts of 2000. Compare with your guess. Up
+# to thousands of classes the product is little beside the paper's time for proposals and features. The
+# paper gives 10 s for 100,000 classes on a processor of its time, and points out why it can: its features
+# are short. Check its figures for the memory of 100,000 linear predictors, with 4k numbers each and with
+# the 360k of the detector it compares with:
 
 # %%
 for name, length in (("R-CNN, fc7", 4096), ("bag of visual words (UVA), 360k", 360_000)):
@@ -387,14 +385,12 @@ pd.DataFrame(
 # features twice as long would make the same $C$ mean something else. So the released code multiplies all
 # features by one factor that makes the **mean norm 20**. (The paper does not mention it.)
 #
-# **By hand.** Three features: (3, 4, 0), (0, 0, 10), (12, 9, 0). Their norms are 5, 10 and 15, the mean is
-# 10, the factor is
-# 2. Afterwards the norms are 10, 20 and 30: the *mean* is 20; a single feature keeps its own length.
+# **By hand.** Three features: (3, 4, 0), (0, 0, 10), (12, 9, 0). Their norms are 5, 10 and 15, and the mean
+# is 10, so the factor is two. Afterwards the norms are 10, 20 and 30: the *mean* is 20; a single feature
+# keeps its own length.
 
 # %%
-factor = course.features("trainval").feature_scale(
-    trainval.ids, seed=0
-)  # over at most 200 pictures with 200 regions each
+factor = course.features("trainval").feature_scale(trainval.ids, seed=0)  # from 200 pictures at most
 fig, axes = plt.subplots(1, 2, figsize=(13, 4.2))
 axes[0].hist(factor * norms["fc7"], bins=30, color=plots.COLOURS["blue"])
 axes[0].axvline(20, color=plots.COLOURS["vermillion"], linestyle="--", label="20")
@@ -414,6 +410,9 @@ plots.show(fig, alt="Left: norms scatter around 20. Right: a few large numbers c
 # The features of a data set take hours, and everything that follows reads them again: training, mining,
 # detection, analysis. So they are kept, one file a picture, written whole or not at all. Let us pull the
 # plug.
+#
+# **Predict.** The battery is empty at the third of four pictures. How many are in the store, and how many
+# must be computed when the laptop is plugged in again?
 
 
 # %%
@@ -516,17 +515,15 @@ def crops_of_objects(dataset, most):
 
 
 # %%
-def describe(crops, which, layer):
-    """Features [N, D] of crops, by a network's layer."""
+def describe(crops, which):
+    """Features [N, D] of crops, for each layer of a network."""
     parts = []
+    mean = np.float32(which.mean[::-1] if which.bgr else which.mean)
     for start in range(0, len(crops), 64):
         batch = crops[start : start + 64, :, :, :: -1 if which.bgr else 1].astype(np.float32)
-        mean = which.mean[::-1] if which.bgr else which.mean
-        batch = (batch - np.float32(mean)) / np.float32(which.std)
-        parts.append(
-            which.features(torch.from_numpy(batch).permute(0, 3, 1, 2), [layer])[layer].cpu().numpy()
-        )
-    return np.concatenate(parts)
+        batch = torch.from_numpy((batch - mean) / np.float32(which.std)).permute(0, 3, 1, 2)
+        parts.append(which.features(batch, which.layers))
+    return {layer: torch.cat([part[layer] for part in parts]).cpu().numpy() for layer in which.layers}
 
 
 # %%
@@ -550,20 +547,17 @@ def neighbours(described_queries, described_gallery, n=5):
 
 
 # %% [markdown]
-# **Predict.** A neighbour drawn at random shares the query's class in about one case out of twelve. Write
-# down your guess for pixels, for the untrained network's fc7 and for the trained one's.
+# **Predict.** A neighbour drawn at random shares the query's class in about one case out of twelve, since
+# there are twelve classes. Write down your guess for pixels, for the untrained network's fc7 and for the
+# trained one's.
 
 # %%
-nearest = {}
-for layer in network.layers:
-    nearest[f"trained, {layer}"] = neighbours(
-        describe(queries, network, layer), describe(gallery, network, layer)
-    )
-for seed in (0, 1):
-    other = load_network(network.name, weights="random", seed=seed, device=course.device)
-    nearest[f"untrained {seed + 1}, fc7"] = neighbours(
-        describe(queries, other, "fc7"), describe(gallery, other, "fc7")
-    )
+of_queries, of_gallery = describe(queries, network), describe(gallery, network)
+nearest = {f"trained, {layer}": neighbours(of_queries[layer], of_gallery[layer]) for layer in network.layers}
+for number in (1, 2):
+    other = load_network(network.name, weights="random", seed=number, device=course.device)
+    of_queries, of_gallery = describe(queries, other), describe(gallery, other)
+    nearest[f"untrained {number}, fc7"] = neighbours(of_queries["fc7"], of_gallery["fc7"])
 nearest["pixels, 32 x 32"] = neighbours(pixels(queries), pixels(gallery))
 nearest["drawn at random"] = np.random.default_rng(0).integers(len(gallery), size=(len(queries), 5))
 agreement = {name: (gallery_names[rows] == query_names[:, None]).mean() for name, rows in nearest.items()}

@@ -103,8 +103,8 @@ pd.DataFrame(
 )
 
 # %% [markdown]
-# B is a near perfect dog, IoU 0.90, and the dog's SVM may not learn from it. And the car is a
-# counterexample of a dog: the **other classes' objects** are negatives, and good ones.
+# Was yours the same? B is a near perfect dog, IoU 0.90, and the dog's SVM may not learn from it. And the
+# car is a counterexample of a dog: the **other classes' objects** are negatives, and good ones.
 #
 # Now on a real picture, and then over all.
 
@@ -568,6 +568,9 @@ agreement.round({"objective": 7, "bias": 3, "seconds": 2})
 # apart by cell**, exactly: 36 contributions and the bias.
 #
 # We train SVMs on pool5, with the true boxes and a few proposals of each picture.
+#
+# **Predict.** Where in the crop will the evidence lie: on the object's most typical part, on its outline,
+# or on what it stands on?
 
 
 # %%
@@ -637,9 +640,9 @@ plots.show(
 )
 
 # %% [markdown]
-# *Reading:* orange cells speak for the class, purple ones against it; with the bias they add up to the
-# score. The map lies over the crop by cell number; each cell really sees 195 x 195 pixels, so read it as
-# *about here*.
+# *Reading:* orange cells speak for the class, purple ones against it. Is the evidence where you put it?
+# With the bias the 36 add up to the score. The map lies over the crop by cell number; each cell really sees
+# 195 x 195 pixels, so read it as *about here*.
 #
 # ## Checkpoint
 #
