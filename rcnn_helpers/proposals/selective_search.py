@@ -27,6 +27,10 @@ TEXTURE_CEILING = 0.43
 # Directions 45 degrees apart. Each is one half of an axis: light to dark and dark to light count separately.
 N_ORIENTATIONS = 8
 TEXTURE_BINS_PER_CHANNEL = N_ORIENTATIONS * TEXTURE_BINS
+# Similarities, 0 to 1, are rounded down to whole multiples of one over this.
+SIMILARITY_STEPS = np.float32(2**30)
+PAIR_BITS = 32
+PAIR_MASK = 2**PAIR_BITS - 1
 
 
 @dataclass(frozen=True)
@@ -523,6 +527,7 @@ def _intersection(a, b):
 
 @njit(cache=True, nogil=True)
 def _similarity(a, b, sizes, boxes, colours, textures, weights, image_size, size_divisor):
+    """Weighted sum of the four terms, at least 0 even after rounding."""
     total = np.float32(0)
     if weights[0] > 0:
         total += weights[0] * _intersection(colours[a], colours[b])
@@ -535,7 +540,7 @@ def _similarity(a, b, sizes, boxes, colours, textures, weights, image_size, size
         width = max(boxes[a, 2], boxes[b, 2]) - min(boxes[a, 0], boxes[b, 0])
         height = max(boxes[a, 3], boxes[b, 3]) - min(boxes[a, 1], boxes[b, 1])
         total += weights[3] * (1 - (np.float32(width) * np.float32(height) - both) / image_size)
-    return total
+    return max(total, np.float32(0))
 
 
 @njit(cache=True, nogil=True)
@@ -550,56 +555,75 @@ def _merge_regions(sizes, boxes, colours, textures, pairs, weights, image_size, 
     children = np.empty((n_segments - 1, 2), dtype=np.int32)
     merged_similarity = np.empty(n_segments - 1, dtype=np.float32)
 
-    # A merge removes at least one pair, so that there is always room for the new ones.
-    first, second = pairs[:, 0].copy(), pairs[:, 1].copy()
-    similarity = np.empty(len(pairs), dtype=np.float32)
+    # Pair p has the ends 2 p and 2 p + 1, and every node a chain of its ends. The key of a pair is its similarity
+    # as a whole number, followed by its own number: the largest key is found by a loop without branches and names
+    # its pair. A pair that is no more has -1.
     n_pairs = len(pairs)
-    for p in range(n_pairs):
-        similarity[p] = _similarity(
-            first[p], second[p], sizes, boxes, colours, textures, weights, image_size, size_divisor
-        )
-    neighbours = np.empty(n_nodes, dtype=np.int32)
-    seen_by = np.full(n_nodes, -1, dtype=np.int32)
+    node_at = pairs.ravel().copy()
+    next_end = np.empty(2 * n_pairs, dtype=np.int32)
+    first_end = np.full(n_nodes, -1, dtype=np.int32)
+    keys = np.empty(n_pairs, dtype=np.int64)
+    for end in range(2 * n_pairs):
+        next_end[end] = first_end[node_at[end]]
+        first_end[node_at[end]] = end
+    for pair in range(n_pairs):
+        i, j = node_at[2 * pair], node_at[2 * pair + 1]
+        similarity = _similarity(i, j, sizes, boxes, colours, textures, weights, image_size, size_divisor)
+        keys[pair] = _key(similarity, pair)
+    met_by = np.full(n_nodes, -1, dtype=np.int32)
 
     for merge in range(n_segments - 1):
-        best = 0
-        for p in range(1, n_pairs):
-            if similarity[p] > similarity[best]:
-                best = p
-        a, b, node = first[best], second[best], n_segments + merge
+        node = n_segments + merge
+        largest = np.int64(-1)
+        for key in keys:
+            largest = max(largest, key)
+        pair = PAIR_MASK - (largest & PAIR_MASK)
+        a, b = min(node_at[2 * pair], node_at[2 * pair + 1]), max(node_at[2 * pair], node_at[2 * pair + 1])
         children[merge, 0], children[merge, 1] = a, b
-        merged_similarity[merge] = similarity[best]
+        merged_similarity[merge] = (largest >> PAIR_BITS) / SIMILARITY_STEPS
 
         sizes[node] = sizes[a] + sizes[b]
-        boxes[node, :2] = np.minimum(boxes[a, :2], boxes[b, :2])
-        boxes[node, 2:] = np.maximum(boxes[a, 2:], boxes[b, 2:])
+        for corner in range(2):
+            boxes[node, corner] = min(boxes[a, corner], boxes[b, corner])
+            boxes[node, corner + 2] = max(boxes[a, corner + 2], boxes[b, corner + 2])
         share = np.float32(sizes[a] / sizes[node])
-        for i in range(colours.shape[1]):
-            colours[node, i] = share * colours[a, i] + (1 - share) * colours[b, i]
-        for i in range(textures.shape[1]):
-            textures[node, i] = share * textures[a, i] + (1 - share) * textures[b, i]
+        _mix(colours[node], colours[a], colours[b], share)
+        _mix(textures[node], textures[a], textures[b], share)
 
-        # Keep the pairs that the merge does not touch; the neighbours in the others now neighbour the new node.
-        n_kept, n_neighbours = 0, 0
-        for p in range(n_pairs):
-            i, j = first[p], second[p]
-            if i != a and i != b and j != a and j != b:
-                first[n_kept], second[n_kept], similarity[n_kept] = i, j, similarity[p]
-                n_kept += 1
-                continue
-            other = j if i == a or i == b else i
-            if other != a and other != b and seen_by[other] != node:
-                seen_by[other] = node
-                neighbours[n_neighbours] = other
-                n_neighbours += 1
-        n_pairs = n_kept
-        for other in neighbours[:n_neighbours]:
-            first[n_pairs], second[n_pairs] = other, node
-            similarity[n_pairs] = _similarity(
-                other, node, sizes, boxes, colours, textures, weights, image_size, size_divisor
-            )
-            n_pairs += 1
+        # The ends at a and b move to the new node, except those of the pair itself and of neighbours met before.
+        for child in (a, b):
+            end = first_end[child]
+            while end >= 0:
+                following = next_end[end]
+                pair, other = end >> 1, node_at[end ^ 1]
+                if keys[pair] >= 0:
+                    if other == a or other == b or met_by[other] == node:
+                        keys[pair] = -1
+                    else:
+                        met_by[other] = node
+                        node_at[end] = node
+                        next_end[end] = first_end[node]
+                        first_end[node] = end
+                        similarity = _similarity(
+                            other, node, sizes, boxes, colours, textures, weights, image_size, size_divisor
+                        )
+                        keys[pair] = _key(similarity, pair)
+                end = following
     return children, merged_similarity, boxes, sizes
+
+
+@njit(cache=True, nogil=True)
+def _key(similarity, pair):
+    """Return one number that orders pairs by their similarity, and equally similar ones by their number."""
+    return (np.int64(similarity * SIMILARITY_STEPS) << PAIR_BITS) + PAIR_MASK - pair
+
+
+@njit(cache=True, nogil=True)
+def _mix(out, a, b, share):
+    """Write the mean of two histograms, of which `a` counts for `share`."""
+    rest = np.float32(1) - share
+    for i in range(len(out)):
+        out[i] = share * a[i] + rest * b[i]
 
 
 @njit(cache=True, nogil=True)
