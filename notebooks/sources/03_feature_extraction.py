@@ -119,18 +119,16 @@ pd.concat(beside, axis=1).round(1)
 # away too, and pool5 still does well with "only 6%" of them. Do the numbers add up?
 
 # %%
+total, fc7 = full.parameters.sum(), full.parameters["fc7"]
 convolutional = full.parameters[:"pool5"].sum()
-total = full.parameters.sum()
-grouped = full.parameters[
-    ["conv2", "conv4", "conv5"]
-].sum()  # these see one half of the channels below, in two groups
-ungrouped = convolutional + grouped - 256 - 384 - 256  # both halves: twice the weights, as many biases
+grouped = full.parameters[["conv2", "conv4", "conv5"]].sum()  # each cell sees half of the channels below
+ungrouped = convolutional + grouped - (256 + 384 + 256)  # all channels: twice the weights, as many biases
+rest = total - convolutional
 display(
     Markdown(
-        f"fc7 has {full.parameters['fc7'] / 1e6:.1f} million parameters, {100 * full.parameters['fc7'] / total:.1f}% of "
-        f"{total / 1e6:.1f} million. The convolutions have {100 * convolutional / total:.1f}%. Without the two groups of "
-        f"channels it would be {100 * ungrouped / (total - convolutional + ungrouped):.1f}% and, for fc7, "
-        f"{100 * full.parameters['fc7'] / (total - convolutional + ungrouped):.1f}%."
+        f"fc7 has {fc7 / 1e6:.1f} million parameters, {100 * fc7 / total:.1f}% of {total / 1e6:.1f} million. "
+        f"The convolutions have {100 * convolutional / total:.1f}%. Without the two groups of channels they "
+        f"would have {100 * ungrouped / (rest + ungrouped):.1f}%, and fc7 {100 * fc7 / (rest + ungrouped):.1f}%."
     )
 )
 
@@ -475,13 +473,15 @@ print(f"read again: {len(store.read(four.ids[0]))} regions")
 regions = store.read(four.ids[0], layer="fc7")
 direct = extract(network, four.image(four.ids[0]), regions.boxes, precision=store.precision)["fc7"]
 difference = np.linalg.norm(regions.features - direct, axis=1) / np.linalg.norm(direct, axis=1)
-per_region = sum(store.path(i).stat().st_size for i in four.ids) / sum(len(store.read(i)) for i in four.ids)
+n_regions = sum(len(store.read(i)) for i in four.ids)
+per_region = sum(store.path(i).stat().st_size for i in four.ids) / n_regions
+of_voc = 5011 * 2000 * per_region * 9216 / store.dim  # pictures, regions, and the paper's pool5
 display(
     Markdown(
-        f"fc7 from stored pool5 differs from fc7 computed at once by {100 * difference.mean():.2f}% of its norm (rounding: "
-        f"{store.precision} in the network, 16 bits in the store). A region takes {per_region:,.0f} bytes instead of "
-        f"{4 * store.dim:,}. At this rate, the paper's pool5 ({9216:,} numbers) of VOC 2007 trainval, 5011 pictures with 2000 regions, would take "
-        f"{5011 * 2000 * per_region * 9216 / store.dim / 1e9:.0f} GB."
+        f"fc7 from stored pool5 differs from fc7 computed at once by {100 * difference.mean():.2f}% of its "
+        f"norm (rounding: {store.precision} in the network, 16 bits in the store). A region takes "
+        f"{per_region:,.0f} bytes instead of {4 * store.dim:,}. At this rate the paper's pool5, 9216 numbers, "
+        f"of VOC 2007 trainval, 5011 pictures with 2000 regions each, would take {of_voc / 1e9:.0f} GB."
     )
 )
 folder.cleanup()
@@ -581,12 +581,14 @@ plots.show(
 )
 
 # %%
-noise_level = 100 * np.sqrt(0.25 / len(queries))
+percent = {name: f"{100 * value:.0f}%" for name, value in agreement.items()}
+doubt = 200 * np.sqrt(0.25 / len(queries))  # two standard errors, at most
 display(
     Markdown(
-        f"Trained fc7: **{100 * agreement['trained, fc7']:.0f}%**; pixels: {100 * agreement['pixels, 32 x 32']:.0f}%; untrained: "
-        f"{100 * agreement['untrained 1, fc7']:.0f}% and {100 * agreement['untrained 2, fc7']:.0f}%; at random: "
-        f"{100 * agreement['drawn at random']:.0f}%. With {len(queries)} queries, differences below about {2 * noise_level:.0f} points mean little."
+        f"Trained fc7: **{percent['trained, fc7']}**; pixels: {percent['pixels, 32 x 32']}; untrained: "
+        f"{percent['untrained 1, fc7']} and {percent['untrained 2, fc7']}; at random: "
+        f"{percent['drawn at random']}. With {len(queries)} queries, differences below about {doubt:.0f} "
+        "points mean little."
     )
 )
 

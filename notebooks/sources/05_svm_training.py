@@ -51,9 +51,8 @@ images = list(TrainingRegions(learn, store, scale))
 counts = pd.Series([name for i in learn.ids for name in learn.annotation(i).names]).value_counts()
 target = counts.index[0]  # the class with most objects is our example
 k = classes.index(target)
-print(
-    f"{len(images)} pictures to learn from, {sum(len(i.features) for i in images):,} regions; example class: {target}"
-)
+n_regions = sum(len(image.features) for image in images)
+print(f"{len(images)} pictures to learn from, {n_regions:,} regions; example class: {target}")
 
 # %% [markdown]
 # ## 1. Who teaches what?
@@ -477,8 +476,8 @@ plots.average_precision_table({name: result.ap for name, result in results.items
 n_objects = sum(len(judge.annotation(i)) for i in judge.ids)
 display(
     Markdown(
-        f"There are {n_objects} objects in val, about {n_objects / len(classes):.0f} a class. So single classes may be off by ten points and "
-        "more. Trust the mean, and not its last digit."
+        f"There are {n_objects} objects in val, about {n_objects / len(classes):.0f} a class. So single classes "
+        "may be off by ten points and more. Trust the mean, and not its last digit."
     )
 )
 
