@@ -364,7 +364,7 @@ def texture_codes(channels, *, compat: str | None = None) -> np.ndarray:
 
     Returns
     -------
-    uint8 array of shape [H, W, C, 4]
+    uint8 array of shape [4, H, W, C]
         For each axis ``10 * direction + bin``, with directions numbered 0 to 7.
     """
     channels = np.asarray(channels)
@@ -378,33 +378,29 @@ def texture_codes(channels, *, compat: str | None = None) -> np.ndarray:
     border = cv2.BORDER_REPLICATE
     along_x = cv2.sepFilter2D(channels, cv2.CV_32F, slope, smooth, borderType=border)
     along_y = cv2.sepFilter2D(channels, cv2.CV_32F, smooth, slope, borderType=border)
-    shape = channels.shape
-    return _texture_codes(along_x.reshape(shape), along_y.reshape(shape))
+    codes = np.empty((4, *channels.shape), dtype=np.uint8)
+    _write_texture_codes(codes.reshape(4, -1), along_x.ravel(), along_y.ravel())
+    return codes
 
 
 @njit(cache=True, nogil=True)
-def _texture_codes(along_x, along_y):
-    height, width, n_channels = along_x.shape
-    codes = np.empty((height, width, n_channels, 4), dtype=np.uint8)
+def _write_texture_codes(codes, along_x, along_y):
     bins_per_level = np.float32(TEXTURE_BINS / (TEXTURE_CEILING * 255))
     half = np.float32(np.sqrt(0.5))
-    for y in range(height):
-        for x in range(width):
-            for channel in range(n_channels):
-                dx = along_x[y, x, channel] * bins_per_level
-                dy = along_y[y, x, channel] * bins_per_level
-                codes[y, x, channel, 0] = _signed_bin(dx, 0)
-                codes[y, x, channel, 1] = _signed_bin((dx + dy) * half, 1)
-                codes[y, x, channel, 2] = _signed_bin(dy, 2)
-                codes[y, x, channel, 3] = _signed_bin((dy - dx) * half, 3)
-    return codes
+    for i in range(len(along_x)):
+        dx = along_x[i] * bins_per_level
+        dy = along_y[i] * bins_per_level
+        codes[0, i] = _signed_bin(dx, 0)
+        codes[1, i] = _signed_bin((dx + dy) * half, 1)
+        codes[2, i] = _signed_bin(dy, 2)
+        codes[3, i] = _signed_bin((dy - dx) * half, 3)
 
 
 @njit(cache=True, nogil=True)
 def _signed_bin(value, axis):
     """Return ``10 * direction + bin``: direction `axis` for positive values, ``axis + 4`` for negative ones."""
-    direction = axis if value >= 0 else axis + 4
-    return TEXTURE_BINS * direction + min(int(abs(value)), TEXTURE_BINS - 1)
+    strength = min(np.int32(abs(value)), np.int32(TEXTURE_BINS - 1))
+    return np.uint8(TEXTURE_BINS * (axis + 4 * (value < 0)) + strength)
 
 
 def _describe(segments, channels, textures) -> _Regions:
@@ -428,44 +424,47 @@ def describe_segments(segments, n_segments, channels, textures):
         Sums to 1.
     """
     height, width, n_channels = channels.shape
-    n_texture = TEXTURE_BINS_PER_CHANNEL
     sizes = np.zeros(n_segments, dtype=np.int64)
     boxes = np.empty((n_segments, 4), dtype=np.int32)
     boxes[:, 0], boxes[:, 1], boxes[:, 2], boxes[:, 3] = width, height, 0, 0
-    colour_counts = np.zeros((n_segments, n_channels, COLOUR_BINS), dtype=np.int32)
-    texture_counts = np.zeros((n_segments, n_channels, n_texture), dtype=np.int32)
-    colour_bin = np.array([int(level / 255 * (COLOUR_BINS - 1) + 0.5) for level in range(256)])
+    colour_counts = np.zeros((n_segments, n_channels * COLOUR_BINS), dtype=np.int32)
+    texture_counts = np.zeros((n_segments, n_channels * TEXTURE_BINS_PER_CHANNEL), dtype=np.int32)
+    colour_bin = np.array(
+        [int(level / 255 * (COLOUR_BINS - 1) + 0.5) for level in range(256)], dtype=np.uint32
+    )
 
     for y in range(height):
         for x in range(width):
-            segment = segments[y, x]
+            segment = np.uint32(segments[y, x])
             sizes[segment] += 1
-            box = boxes[segment]
-            box[0] = min(box[0], x)
-            box[1] = min(box[1], y)
-            box[2] = max(box[2], x + 1)
-            box[3] = max(box[3], y + 1)
+            boxes[segment, 0] = min(boxes[segment, 0], x)
+            boxes[segment, 1] = min(boxes[segment, 1], y)
+            boxes[segment, 2] = max(boxes[segment, 2], x + 1)
+            boxes[segment, 3] = max(boxes[segment, 3], y + 1)
             for channel in range(n_channels):
-                colour_counts[segment, channel, colour_bin[channels[y, x, channel]]] += 1
+                first = np.uint32(channel * COLOUR_BINS)
+                colour_counts[segment, first + colour_bin[channels[y, x, channel]]] += 1
+                first = np.uint32(channel * TEXTURE_BINS_PER_CHANNEL)
                 for axis in range(4):
-                    texture_counts[segment, channel, textures[y, x, channel, axis]] += 1
+                    texture_counts[segment, first + textures[axis, y, x, channel]] += 1
 
-    colours = np.empty((n_segments, n_channels * COLOUR_BINS), dtype=np.float32)
-    texture_histograms = np.empty((n_segments, n_channels * n_texture), dtype=np.float32)
     for segment in range(n_segments):
-        total = np.float32(n_channels * sizes[segment])
-        for i in range(n_channels * COLOUR_BINS):
-            colours[segment, i] = colour_counts[segment].ravel()[i] / total
-        for channel in range(n_channels):
-            counts = texture_counts[segment, channel]
-            for direction in range(N_ORIENTATIONS):
-                # A pixel counted for one direction of an axis has strength 0 in the other.
-                first = direction * TEXTURE_BINS
-                stronger = counts[first + 1 : first + TEXTURE_BINS].sum()
-                counts[first] = sizes[segment] - stronger
-            for i in range(n_texture):
-                texture_histograms[segment, channel * n_texture + i] = counts[i] / (N_ORIENTATIONS * total)
-    return sizes, boxes, colours, texture_histograms
+        for first in range(0, n_channels * TEXTURE_BINS_PER_CHANNEL, TEXTURE_BINS):
+            # A pixel that is not counted for a direction, but for its opposite, has strength 0 in it.
+            stronger = texture_counts[segment, first + 1 : first + TEXTURE_BINS].sum()
+            texture_counts[segment, first] = sizes[segment] - stronger
+    return sizes, boxes, _as_histograms(colour_counts), _as_histograms(texture_counts)
+
+
+@njit(cache=True, nogil=True)
+def _as_histograms(counts):
+    """Divide each row by its sum."""
+    histograms = np.empty(counts.shape, dtype=np.float32)
+    for row in range(len(counts)):
+        share = np.float32(1 / counts[row].sum())
+        for i in range(counts.shape[1]):
+            histograms[row, i] = counts[row, i] * share
+    return histograms
 
 
 @njit(cache=True, nogil=True)
