@@ -468,24 +468,31 @@ def _as_histograms(counts):
 
 
 @njit(cache=True, nogil=True)
+def _pair_key(a, b, n):
+    return min(a, b) * n + max(a, b)
+
+
+@njit(cache=True, nogil=True)
 def neighbour_pairs(segments):
     """Return the pairs of segments that share a side of a pixel, int32 [P, 2], sorted, each once."""
     height, width = segments.shape
     n = np.int64(segments.max()) + 1
     keys = []
-    last = np.int64(-1)
+    # Along a border the same two segments meet at many pixels in a row; the last key beside and below is skipped.
+    last_beside, last_below = np.int64(-1), np.int64(-1)
     for y in range(height):
         for x in range(width):
             here = segments[y, x]
-            for step in range(2):
-                if (step == 0 and x + 1 == width) or (step == 1 and y + 1 == height):
-                    continue
-                there = segments[y, x + 1] if step == 0 else segments[y + 1, x]
-                if here != there:
-                    key = min(here, there) * n + max(here, there)
-                    if key != last:
-                        keys.append(key)
-                        last = key
+            if x + 1 < width and segments[y, x + 1] != here:
+                key = _pair_key(here, segments[y, x + 1], n)
+                if key != last_beside:
+                    keys.append(key)
+                    last_beside = key
+            if y + 1 < height and segments[y + 1, x] != here:
+                key = _pair_key(here, segments[y + 1, x], n)
+                if key != last_below:
+                    keys.append(key)
+                    last_below = key
     unique_keys = np.unique(np.array(keys, dtype=np.int64))
     pairs = np.empty((len(unique_keys), 2), dtype=np.int32)
     pairs[:, 0] = unique_keys // n
