@@ -164,20 +164,15 @@ display(
 )
 
 # %% [markdown]
+# Was it what you guessed? Suppression works class by class, so two boxes of different classes may stay on
+# the same toy; and a box it drops was not wrong, only second best.
+#
 # ## 3. Figure 1, redone
 #
 # The paper's first figure shows the system with a horse and its rider. Here is the same with what you have
 # just computed.
 
 # %%
-found = ranked.select(slice(0, 3))  # the three best after suppression, and three proposals taken at random
-of_found = boxes.iou(found.boxes, proposals).argmax(axis=1)
-others = np.random.default_rng(1).choice(len(proposals), 3, replace=False)
-rows = np.concatenate([of_found, others])
-crops = [
-    warp_reference(image, proposals[r], mean=detector.network.mean).clip(0, 255).astype(np.uint8)
-    for r in rows
-]
 names = [test.classes[c] for c in detections.class_index]
 panels = {
     "1  input image": image,
@@ -186,32 +181,30 @@ panels = {
     ),
     "5  detections (notebook 07)": plots.draw_detections(image, detections.boxes, names, detections.scores),
 }
+plots.show(
+    plots.image_grid(list(panels.values()), list(panels), width=15),
+    alt="Figure 1 redone, upper half: the picture, its proposals, and the detections with class and score.",
+)
 
 # %%
-fig = plt.figure(figsize=(15, 13), layout="constrained")
-above, below = fig.subfigures(2, 1, height_ratios=[1, 2])
-for ax, (title, picture) in zip(above.subplots(1, 3), panels.items()):
-    plots.show_image(picture, title=title, ax=ax)
-axes = below.subplots(len(rows), 3, width_ratios=[1, 4, 4], sharex="col")
-for row, crop, (left, middle, right) in zip(rows, crops, axes):
-    plots.show_image(crop, ax=left)
-    middle.imshow(features[[row]], aspect="auto", cmap="magma", vmax=np.quantile(features, 0.99))
-    middle.set_axis_off()
-    right.bar(test.classes, scores[row], color=np.where(scores[row] > 0, "#009E73", "#999999"))
-    right.axhline(0, color="black", linestyle="-", linewidth=1)
-    right.set_ylim(-2, 2)
-right.tick_params(axis="x", rotation=60)
-for ax, title in zip(
-    axes[0], ["3  regions (02)", f"{features.shape[1]} features (03)", "4  scores of the SVMs (05)"]
-):
-    ax.set_title(title)
+found = ranked.select(slice(0, 3))  # the three best after suppression, and three proposals taken at random
+of_found = boxes.iou(found.boxes, proposals).argmax(axis=1)
+others = np.random.default_rng(1).choice(len(proposals), 3, replace=False)
+rows = np.concatenate([of_found, others])
+warped = [warp_reference(image, proposals[row], mean=detector.network.mean) for row in rows]
 plots.show(
-    fig,
-    alt="Figure 1 redone: a picture, its proposals, six warped regions with features and scores, and detections.",
+    plots.region_rows(
+        [crop.clip(0, 255).astype(np.uint8) for crop in warped],
+        features[rows],
+        scores[rows],
+        test.classes,
+        titles=["3  region (02)", f"{features.shape[1]} features (notebook 03)", "4  scores (notebook 05)"],
+    ),
+    alt="Figure 1 redone, lower half: six warped regions, each with its features as a strip and its scores.",
 )
 
 # %% [markdown]
-# *Reading:* each line of the lower half is one region on its way through the system, and no line knows of
+# *Reading:* each line of the lower figure is one region on its way through the system, and no line knows of
 # the others. Above the line at zero an SVM says yes (green). The first three regions are the best ones left
 # after suppression, the last three are proposals taken at random. Most proposals are like those:
 # background, parts, halves of two toys. **Saying no to them is most of the work.**
@@ -242,6 +235,9 @@ display(
 )
 
 # %% [markdown]
+# Compare with your guess, and look for the pattern: which classes look like another one, which are small or
+# thin?
+#
 # And what it looks like. A number behind a class name is the **precision at that score**, as in the paper's
 # Figures 8 to 11: of all detections of the class on the test set that score at least as high, the share
 # that is right. As there, only those above 0.5 are drawn. A check mark and a solid line: right. A cross and
@@ -251,22 +247,22 @@ display(
 everything = course.detections
 names = np.array([test.classes[c] for c in everything.class_index])
 precision = np.array([evaluation.precision_at(n, s) for n, s in zip(names, everything.scores)])
-pictures = []
-for i in fullest[1:5]:
-    rows = np.flatnonzero((everything.image_index == test.ids.index(i)) & (precision > 0.5))
-    pictures.append(
-        plots.draw_detections(
-            test.image(i),
-            everything.boxes[rows],
-            names[rows],
-            precision[rows],
-            outcomes=evaluation.outcomes[rows],
-            truth=test.annotation(i).boxes,
-        )
+
+
+def picture_of(image_id, least_precision=0.5):
+    """A test picture with its detections, right and wrong ones told apart, and the truth."""
+    here = everything.image_index == test.ids.index(image_id)
+    rows = np.flatnonzero(here & (precision > least_precision))
+    options = {"outcomes": evaluation.outcomes[rows], "truth": test.annotation(image_id).boxes}
+    return plots.draw_detections(
+        test.image(image_id), everything.boxes[rows], names[rows], precision[rows], **options
     )
+
+
+# %%
 plots.show(
-    plots.montage(pictures, columns=2, cell=(420, 560)),
-    alt="Detections on four test pictures, labelled with class and precision; right ones solid, wrong ones dashed.",
+    plots.montage([picture_of(i) for i in fullest[1:5]], columns=2, cell=(420, 560)),
+    alt="Detections on four test pictures with class and precision; right ones solid, wrong ones dashed.",
 )
 
 # %% [markdown]
@@ -303,11 +299,9 @@ for factor in (0.5, 2, 10):
 subset = test.subset(min(12, len(test.ids)))
 n_boxes = 300
 own = {i: course.proposals("test")[i][:n_boxes] for i in subset.ids}
+# Given boxes are cut off at the border of the picture, where the other one was larger.
 borrowed = {
-    here: propose(
-        test.image(here), own[there]
-    )  # a list of boxes is a method, too; cut off at this picture's border
-    for here, there in zip(subset.ids, np.roll(subset.ids, 1))
+    here: propose(test.image(here), own[there]) for here, there in zip(subset.ids, np.roll(subset.ids, 1))
 }
 left = {}
 for name, given in {"its own proposals": own, "another picture's": borrowed}.items():
@@ -316,8 +310,9 @@ for name, given in {"its own proposals": own, "another picture's": borrowed}.ite
 pd.DataFrame(left, index=["mAP, %", "recall of the proposals at IoU 0.5, %"]).T.round(1)
 
 # %% [markdown]
-# *Reading:* these are few pictures, so the numbers are rough. An object that no proposal covers is lost,
-# whatever the network can do. That is why notebook 01 comes before the network.
+# *Reading:* these are few pictures, so the numbers are rough. Read the two columns together, and beside
+# your prediction: an object that no proposal covers is lost, whatever the network can do. That is why
+# notebook 01 comes before the network.
 #
 # ## 6. What the paper showed
 #

@@ -72,9 +72,9 @@ display(
 )
 
 # %% [markdown]
-# Nobody needs every box, of course. Two boxes that differ by a pixel show the same thing. *Sliding windows*
-# take a few shapes and sizes and move each over the picture in steps. The question is how coarse the steps
-# may be.
+# How far off was your power of ten? Nobody needs every box, of course. Two boxes that differ by a pixel
+# show the same thing. *Sliding windows* take a few shapes and sizes and move each over the picture in
+# steps. The question is how coarse the steps may be.
 #
 # We measure how well two boxes agree by their **intersection over union** (IoU): the area they share,
 # divided by the area they cover together. VOC counts a detection as right from an IoU of 0.5 on.
@@ -213,6 +213,7 @@ tiny_segments = np.zeros((6, 10), dtype=np.int32)
 tiny_segments[:3, 4:] = 1  # region B: 6 x 3 = 18 pixels, all dark
 tiny_segments[3:, 4:] = 2
 
+# %%
 fig, ax = plt.subplots(figsize=(5, 3.2))
 ax.imshow(tiny, cmap="gray", vmin=0, vmax=255)
 for name, x, y in [("A", 1.5, 2.5), ("B", 6.5, 1), ("C", 5, 4)]:
@@ -331,6 +332,8 @@ proposals = selective_search.search_regions(image, mode="fast")
 overlap = boxes.iou(annotation.boxes, proposals.boxes)  # [objects, proposals]
 best = overlap.argmax(axis=1)
 labels = [f"{name} {value:.2f}" for name, value in zip(annotation.names, overlap.max(axis=1))]
+
+# %%
 pictures = [
     plots.draw_boxes(image, proposals.boxes[:50], styles="proposal"),
     plots.draw_boxes(
@@ -405,6 +408,8 @@ found = {
     mode: propose_dataset(test, mode=mode, max_boxes=5000, cache=cache, progress=False)
     for mode in ("fast", "fast_uijlings", "quality")
 }
+
+# %%
 neighbours = np.roll(test.ids, 1)
 borrowed = {
     here: propose(test.image(here), found["fast"][there])  # cut off where the other picture was larger
@@ -439,6 +444,7 @@ def recalls(curve, **at):
     return curve.recall.to_numpy()
 
 
+# %%
 fig, axes = plt.subplots(1, 3, figsize=(16, 5.6))
 for ax, threshold in zip(axes, (0.5, 0.7)):
     of_methods = {name: recalls(curve, iou_threshold=threshold) for name, curve in curves.items()}
@@ -488,8 +494,8 @@ abo = pd.DataFrame(
         for name, boxes_of in ranked.items()
     }
 ).T
-abo.columns = [f"ABO, {n} boxes" for n in abo.columns]
-abo.round(3)
+abo.columns = [f"ABO, {n} boxes, %" for n in abo.columns]
+(100 * abo).round(1)
 
 # %% [markdown]
 # ## 6. What does diversification buy?
@@ -520,20 +526,13 @@ rows = []
 for name, settings in searches.items():
     started = time.perf_counter()
     boxes_of = propose_dataset(test, mode=settings, progress=False)
-    seconds = (time.perf_counter() - started) / len(test.ids)
+    milliseconds = 1000 * (time.perf_counter() - started) / len(test.ids)
     overlap = recall.best_overlaps(boxes_of, test).best_iou
-    rows.append(
-        {
-            "search": name,
-            "boxes": np.mean([len(found_boxes) for found_boxes in boxes_of.values()]),
-            "recall at 0.5, %": 100 * (overlap >= 0.5).mean(),
-            "recall at 0.7, %": 100 * (overlap >= 0.7).mean(),
-            "ABO": overlap.mean(),
-            "ms a picture": 1000 * seconds,
-        }
-    )
-ablation = pd.DataFrame(rows).set_index("search")
-ablation.round({"boxes": 0, "recall at 0.5, %": 1, "recall at 0.7, %": 1, "ABO": 3, "ms a picture": 0})
+    n_boxes = np.mean([len(found_boxes) for found_boxes in boxes_of.values()])
+    recalled = [100 * (overlap >= threshold).mean() for threshold in (0.5, 0.7)]
+    rows.append((name, n_boxes, *recalled, 100 * overlap.mean(), milliseconds))
+columns = ["search", "boxes", "recall at 0.5, %", "recall at 0.7, %", "ABO, %", "ms a picture"]
+pd.DataFrame(rows, columns=columns).set_index("search").round(1)
 
 # %% [markdown]
 # *Reading:* compare the ABO of rows with similar numbers of boxes; more boxes alone already raise it. Each

@@ -75,6 +75,9 @@ print("unrounded: [96.8, 53.6, 142.2, 144.4]")
 print("window:   ", geometry.window[0].tolist())
 
 # %% [markdown]
+# If one of your numbers is off by one, it is the rounding: the window runs from the rounded left end in
+# 1-based pixels to the rounded right end, both included.
+#
 # ### At the border of the picture
 #
 # A box at the border has no surroundings on one side, and the window reaches out of the picture. What lies
@@ -108,6 +111,7 @@ def objects_of(dataset, *, whole=False):
     return found
 
 
+# %%
 objects = objects_of(trainval, whole=True)
 sides = np.array(
     [trainval.annotation(i).boxes[k, 2:] - trainval.annotation(i).boxes[k, :2] for i, k in objects]
@@ -119,6 +123,8 @@ chosen = {
     "widest": np.where(large, aspect, 1).argmax(),
     "tallest": np.where(large, aspect, 1).argmin(),
 }
+
+# %%
 mean = tuple(course.network.mean)  # the colour that becomes zero
 
 
@@ -195,12 +201,8 @@ plots.show(
 # tallest object.
 
 # %%
-figure_7 = {
-    "A  original": "original",
-    "B  context": "square_context",
-    "C  no context": "square",
-    "D  warp": "warp",
-}
+titles = ["A  original", "B  context", "C  no context", "D  warp"]
+figure_7 = dict(zip(titles, ["original", "square_context", "square", "warp"]))
 crops, captions = [], []
 for description in ("widest", "tallest"):
     for padding in (0, 16):
@@ -311,6 +313,7 @@ network = course.network
 reads = {"size": network.input_size, "mean": network.mean, "std": network.std, "bgr": network.bgr}
 
 
+# %%
 def describe(dataset, *, blank_box=False, **options):
     """fc7 features [N, D] and class names [N] of all objects of a data set."""
     features, names = [np.zeros((0, network.feature_dim("fc7")), np.float32)], []
@@ -370,6 +373,8 @@ ax.set(xlabel="test objects whose class is told, %", xlim=(0, 100))
 plots.show(
     fig, alt="Classification accuracy of each warp mode with and without padding, and of the three controls."
 )
+
+# %%
 n_judged = sum(len(test.annotation(i)) for i in judge.ids)
 error = 100 * np.sqrt(0.25 / n_judged)
 display(
