@@ -367,7 +367,16 @@ def merge_step(image, before, after, *, outlined=None, title: str = ""):
     return image_grid(panels, titles, columns=3)
 
 
-def region_rows(crops, features, scores, classes, *, titles=("region", "features", "scores")):
+def region_rows(
+    crops,
+    features,
+    scores,
+    classes,
+    *,
+    threshold: float = 0.0,
+    limits=(-2.0, 2.0),
+    titles=("region", "features", "scores"),
+):
     """The lower half of the paper's Figure 1: each region's crop, its features as a strip, its scores as bars.
 
     Parameters
@@ -375,8 +384,11 @@ def region_rows(crops, features, scores, classes, *, titles=("region", "features
     crops : sequence of uint8 arrays [S, S, 3]
     features : array of shape [N, D]
     scores : array of shape [N, C]
-        Bars are green where a score is positive; scores beyond -2 and 2 are cut off.
     classes : sequence of C str
+    threshold : float
+        Drawn as a line; bars that rise above it are green.
+    limits : two floats
+        Range of the scores that is shown; bars stand on the lower one.
     titles : three str
 
     Returns
@@ -400,9 +412,10 @@ def region_rows(crops, features, scores, classes, *, titles=("region", "features
         left.set_axis_off()
         middle.imshow(strip[None], aspect="auto", cmap="magma", vmin=0, vmax=brightest)
         middle.set_axis_off()
-        right.bar(classes, values, color=[COLOURS["green" if value > 0 else "grey"] for value in values])
-        right.axhline(0, color="black", linestyle="-", linewidth=1)
-        right.set_ylim(-2, 2)
+        colours = [COLOURS["green" if value > threshold else "grey"] for value in values]
+        right.bar(classes, values - limits[0], bottom=limits[0], color=colours)
+        right.axhline(threshold, color="black", linestyle="--", linewidth=1)
+        right.set_ylim(*limits)
     axes[-1, 2].tick_params(axis="x", rotation=60)
     for ax, title in zip(axes[0], titles, strict=True):
         ax.set_title(title)

@@ -131,7 +131,7 @@ def test_region_rows_show_crop_features_and_scores_of_each_region(photo):
     rows = np.array(figure.axes).reshape(2, 3)
     for (_, strip, bars), values in zip(rows, scores, strict=True):
         assert strip.images[0].get_array().shape == (1, 8)
-        np.testing.assert_allclose([bar.get_height() for bar in bars.patches], values)
+        np.testing.assert_allclose([bar.get_y() + bar.get_height() for bar in bars.patches], values)
         assert [label.get_text() for label in rows[-1, 2].get_xticklabels()] == ["a", "b", "c"]
     greens = [bar.get_facecolor() == rows[0, 2].patches[1].get_facecolor() for bar in rows[1, 2].patches]
     assert greens == [True, False, False]
