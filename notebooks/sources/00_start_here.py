@@ -60,6 +60,7 @@ pictures = [
 ]
 plots.show(
     plots.montage(pictures, columns=3, cell=(300, 400)),
+    quality=75,
     alt="Six test pictures of toys in clutter, with the true boxes and class names.",
 )
 
@@ -199,6 +200,7 @@ panels = {
 }
 plots.show(
     plots.image_grid(list(panels.values()), list(panels), width=15),
+    quality=75,
     alt="Figure 1 redone, upper half: the picture, its proposals, and the detections with class and score.",
 )
 
@@ -218,6 +220,7 @@ plots.show(
         limits=(threshold - 0.5, scores.max() + 0.1),
         titles=["3  region (02)", f"{features.shape[1]} features (notebook 03)", "4  scores (notebook 05)"],
     ),
+    quality=75,
     alt="Figure 1 redone, lower half: six warped regions, each with its features as a strip and its scores.",
 )
 
@@ -280,6 +283,7 @@ def picture_of(image_id, least_precision=0.5):
 # %%
 plots.show(
     plots.montage([picture_of(i) for i in fullest[:4]], columns=2, cell=(420, 560)),
+    quality=75,
     alt="Detections on four test pictures with class and precision; right ones solid, wrong ones dashed.",
 )
 
