@@ -390,9 +390,9 @@ pd.DataFrame(
 # %%
 factor = course.features("trainval").feature_scale(trainval.ids, seed=0)  # from 200 pictures at most
 fig, axes = plt.subplots(1, 2, figsize=(13, 4.2))
-axes[0].hist(factor * norms["fc7"], bins=30, color=plots.COLOURS["blue"])
+axes[0].hist(factor * norms[course.profile.layer], bins=30, color=plots.COLOURS["blue"])
 axes[0].axvline(20, color=plots.COLOURS["vermillion"], linestyle="--", label="20")
-axes[0].set(xlabel="norm of fc7, scaled", ylabel="regions of the example")
+axes[0].set(xlabel=f"norm of {course.profile.layer}, scaled", ylabel="regions of the example")
 axes[0].legend()
 values = np.sort(found["fc7"], axis=1)[:, ::-1]
 axes[1].plot(np.arange(1, values.shape[1] + 1), factor * values.mean(axis=0))

@@ -45,7 +45,7 @@ from rcnn_helpers.warping import warp_reference
 # %%
 course = open_course()
 learn, judge, classes = course.dataset("train"), course.dataset("val"), course.trainval.classes
-store = course.features("trainval")  # fc7 of all proposals and all true boxes
+store = course.features("trainval")  # fc6 of all proposals and all true boxes
 scale = store.feature_scale(learn.ids, seed=0)  # brings the mean norm to 20
 images = list(TrainingRegions(learn, store, scale))
 counts = pd.Series([name for i in learn.ids for name in learn.annotation(i).names]).value_counts()
@@ -562,7 +562,7 @@ agreement.round({"objective": 7, "bias": 3, "seconds": 2})
 # %% [markdown]
 # ## 8. Where does the evidence lie?
 #
-# fc7 has no places any more, so its weights cannot be looked at. pool5 has: 36 cells for each channel. A
+# fc6 has no places any more, so its weights cannot be looked at. pool5 has: 36 cells for each channel. A
 # linear SVM on pool5 adds up, over channels and cells, weight times activation. So its score can be **taken
 # apart by cell**, exactly: 36 contributions and the bias.
 #

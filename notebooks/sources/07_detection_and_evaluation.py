@@ -334,7 +334,7 @@ display(
 # %% [markdown]
 # ### Beside the paper's table
 #
-# For information, the row "R-CNN fc7" of Table 2: VOC 2007 test, without fine-tuning, which is the
+# For information, the row "R-CNN fc6" of Table 2: VOC 2007 test, without fine-tuning, which is the
 # configuration that comes closest to ours. **The two cannot be compared as numbers:** other data, other
 # classes, a network four times as wide, trained on a million photographs.
 
@@ -346,9 +346,9 @@ table_2 = (
     / 100
 )
 fig, axes = plt.subplots(1, 2, figsize=(14, 7))
-plots.average_precision_bars(evaluation.ap, title="ToyVOC test, quarter T-Net, fc7 (ours)", ax=axes[0])
+plots.average_precision_bars(evaluation.ap, title="ToyVOC test, quarter T-Net, fc6 (ours)", ax=axes[0])
 plots.average_precision_bars(
-    table_2.loc["R-CNN fc7"].to_dict(), title="VOC 2007 test, T-Net, fc7 (paper, Table 2)", ax=axes[1]
+    table_2.loc["R-CNN fc6"].to_dict(), title="VOC 2007 test, T-Net, fc6 (paper, Table 2)", ax=axes[1]
 )
 plots.show(fig, alt="Average precision by class: ours on ToyVOC, and the paper's on VOC 2007.")
 
