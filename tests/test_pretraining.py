@@ -151,11 +151,11 @@ def test_folding_batch_norm_keeps_the_function_and_restores_the_architecture(net
 
 
 def test_a_run_learns_and_writes_weights_curve_and_metadata(tmp_path):
-    settings = dataclasses.replace(SETTINGS, steps=12, batch_size=8, dropout=0.0, lr=0.02)
+    settings = dataclasses.replace(SETTINGS, steps=12, batch_size=8, dropout=0.0, label_smoothing=0.0)
     result = quick(tmp_path, settings=settings, validate_every=6)
     assert result.history.step.tolist() == [6, 12]
     assert result.history.crops.tolist() == [48, 96]
-    assert result.history.train_loss.iloc[-1] < result.history.train_loss.iloc[0]
+    assert result.history.train_loss.iloc[-1] < 0.5 * np.log(2)  # half of what guessing would give
     assert (tmp_path / "net.csv").read_text().count("\n") == 3
     assert not (tmp_path / "net.checkpoint").exists()
     with safe_open(tmp_path / "net.safetensors", "pt") as file:

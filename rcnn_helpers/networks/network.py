@@ -10,7 +10,7 @@ import functools
 import hashlib
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -18,8 +18,6 @@ from torch import nn
 from torch.nn import functional as F
 
 PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
-# Depth of the feature layers, in the order in which they are computed.
-LAYERS = ("pool5", "fc6", "fc7")
 
 
 class RegionNet(nn.Module):
@@ -93,7 +91,7 @@ class NetworkSpec:
     shapes: dict[str, tuple[int, ...]]
     bgr: bool = False
     n_classes: int = 1000
-    renames: tuple[tuple[str, str], ...] = field(default=())
+    renames: tuple[tuple[str, str], ...] = ()
     shipped: str | None = None
     url: str | None = None
     digest: str | None = None

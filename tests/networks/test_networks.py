@@ -9,7 +9,7 @@ from rcnn_helpers.networks.tnet import ResponseNorm
 
 # Architecture -> parameters of the published network, its 1000-way classifier included.
 PARAMETERS = {"tnet": 60_965_224, "alexnet": 61_100_840, "vgg16": 138_357_544, "squeezenet1_1": 1_235_496}
-# Measured by hand from the layer sizes of DESIGN.md: 24/64/96/96/64 channels, 1024 units, 1000 classes.
+# Counted by hand from the layer sizes of DESIGN.md: 24/64/96/96/64 channels, 1024 units, 1000 classes.
 CONVOLUTIONS = 24 * 364 + 64 * (24 * 25 + 1) + 96 * (64 * 9 + 1) + 96 * (96 * 9 + 1) + 64 * (96 * 9 + 1)
 PARAMETERS["quarter_tnet"] = CONVOLUTIONS + 1024 * (2304 + 1) + 1024 * 1025 + 1000 * 1025
 
