@@ -130,8 +130,15 @@ for threshold in (0.1, 0.3, 0.5):
 # Move the threshold on the real picture. Dotted boxes are dropped.
 
 # %%
+best_class = scores.max(axis=0).argmax()
 explorer = widgets.SuppressionExplorer(
-    image, regions, scores, classes, truth=annotation.boxes, names=annotation.names, score=-0.8
+    image,
+    regions,
+    scores,
+    classes,
+    truth=annotation.boxes,
+    names=annotation.names,
+    score=float(np.sort(scores[:, best_class])[-25]),  # the best 25 regions take part at first
 )
 explorer
 
@@ -465,12 +472,12 @@ browser = widgets.DetectionExplorer(test, detections, evaluation)
 browser
 
 # %% [markdown]
-# *Static twin of the widget:* our example at two thresholds.
+# *Static twin of the widget:* our example with its best 4 and its best 16 detections.
 
 # %%
-for score in (0.0, -0.7):
-    score = float(np.clip(score, browser.controls["score"].min, browser.controls["score"].max))
-    state = {"image_id": image_id, "score": score}
+in_example = np.sort(detections.of_image(image_id).scores)
+for n_shown in (4, 16):
+    state = {"image_id": image_id, "score": float(in_example[-n_shown])}
     plots.show(browser.render(**state), quality=75, alt=browser.describe(**state))
 
 # %% [markdown]
