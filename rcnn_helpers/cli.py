@@ -366,9 +366,8 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument(
         "--threshold",
         type=float,
-        default=-0.5,
         metavar="T",
-        help="least SVM score of a detection (default: %(default)s)",
+        help="least SVM score of a detection (default: for each class, the best on the training images)",
     )
     command.add_argument("--out", default="detections", metavar="DIR", help="folder for the pictures")
     _device_options(command)
@@ -400,9 +399,7 @@ def _parser() -> argparse.ArgumentParser:
         commands, "pretrain", pretrain, "pre-train the quarter T-Net on ToyVOC's auxiliary set"
     )
     command.add_argument("--out", required=True, metavar="FILE", help="weights to write (.safetensors)")
-    command.add_argument(
-        "--scenes", type=_positive, metavar="N", help="auxiliary scenes to draw"
-    )
+    command.add_argument("--scenes", type=_positive, metavar="N", help="auxiliary scenes to draw")
     command.add_argument("--steps", type=_positive, metavar="N", help="training steps")
     _device_options(command)
     _common_options(command)

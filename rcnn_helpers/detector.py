@@ -21,7 +21,7 @@ import numpy as np
 from rcnn_helpers import settings
 from rcnn_helpers.boxes import as_boxes, clip, iou
 from rcnn_helpers.errors import DatasetError, ModelError
-from rcnn_helpers.evaluation import Detections
+from rcnn_helpers.evaluation import Detections, evaluate
 from rcnn_helpers.images import shrink_to_fit
 from rcnn_helpers.nms import nms, nms_per_class
 from rcnn_helpers.storage import atomic_write
@@ -66,6 +66,9 @@ class RCNN:
     svms_ : svm.LinearSVMs
     feature_scale_ : float
         Factor that brings the mean L2 norm of a feature to 20.
+    thresholds_ : float32 array of shape [C]
+        Score from which on `detect` reports a class: the one with the best F1 on the training images. SVM scores
+        have no scale of their own; with few positives even sure detections score below zero.
     seconds_ : dict from stage to seconds
         Wall time of each stage of the last `fit` or `detect_dataset`.
     """
@@ -157,6 +160,9 @@ class RCNN:
                     seed=self.seed,
                     progress=progress,
                 )
+            with self._timed("thresholds"):
+                found = self._search(dataset, proposals, store, progress=progress)
+                self.thresholds_ = best_thresholds(evaluate(found, dataset), self.classes_)
         return self
 
     def extract(self, dataset, proposals, *, store=None, cache=None, progress: bool = True):
@@ -208,7 +214,7 @@ class RCNN:
         return self.svms_.decision_function(self.features(image, boxes))
 
     def detect(
-        self, image: np.ndarray, *, boxes=None, score_threshold: float = -1.0, image_id: str = "image"
+        self, image: np.ndarray, *, boxes=None, score_threshold: float | None = None, image_id: str = "image"
     ) -> Detections:
         """Detect the objects of one image.
 
@@ -218,8 +224,8 @@ class RCNN:
             RGB. An image longer than 1000 pixels is shrunk for the work; boxes come back in its own pixels.
         boxes : array-like of shape [N, 4], optional
             Proposals, by default those of selective search.
-        score_threshold : float
-            Least SVM score of a detection. The released demo uses -1, where the margin begins.
+        score_threshold : float, optional
+            Detections score more. By default each class has its own, `thresholds_`; the released demo uses -1.
 
         Returns
         -------
@@ -233,8 +239,9 @@ class RCNN:
         if len(proposals) == 0:
             return Detections.empty((image_id,), self.classes_)
         scores = self.score(working, proposals)
+        above = scores > (self.thresholds_ if score_threshold is None else score_threshold)
         rows, class_index = nms_per_class(
-            proposals, scores, score_threshold=score_threshold, iou_threshold=self.nms_iou
+            proposals, np.where(above, scores, -np.inf), iou_threshold=self.nms_iou
         )
         return Detections(
             (image_id,),
@@ -276,13 +283,25 @@ class RCNN:
                 self.extract(dataset, proposals, store=store, progress=progress)
         else:
             proposals = self._propose(dataset, proposals, cache, progress)
+        with self._timed("detection"):
+            return self._search(dataset, proposals, store, max_per_image, mean_per_image, progress)
+
+    def _search(
+        self,
+        dataset,
+        proposals,
+        store,
+        max_per_image: int = settings.MAX_PER_IMAGE,
+        mean_per_image: int = settings.MEAN_PER_IMAGE,
+        progress: bool = True,
+    ) -> Detections:
+        """Score the proposals of every image, keep the best within the caps, and suppress."""
         n_images = len(dataset.ids)
         candidates = _Candidates(dataset.ids, self.classes_, max_per_image, mean_per_image * n_images)
-        with self._timed("detection"):
-            for index, image_id in enumerate(_progress(dataset.ids, "detecting", progress)):
-                boxes, scores = self._scored_regions(dataset, image_id, proposals[image_id], store)
-                candidates.add(index, boxes, scores)
-            return suppress(candidates.best(), iou_threshold=self.nms_iou)
+        for index, image_id in enumerate(_progress(dataset.ids, "detecting", progress)):
+            boxes, scores = self._scored_regions(dataset, image_id, proposals[image_id], store)
+            candidates.add(index, boxes, scores)
+        return suppress(candidates.best(), iou_threshold=self.nms_iou)
 
     def _scored_regions(self, dataset, image_id, boxes, store) -> tuple[np.ndarray, np.ndarray]:
         """Boxes [N, 4] and scores [N, C] of one image's proposals, ground truth left out."""
@@ -311,6 +330,7 @@ class RCNN:
         tensors["svm.intercept"] = torch.from_numpy(
             np.ascontiguousarray(self.svms_.intercept_, dtype=np.float32)
         )
+        tensors["svm.thresholds"] = torch.from_numpy(np.asarray(self.thresholds_, dtype=np.float32))
         header = {
             "format": MODEL_FORMAT,
             "network": self.network.name,
@@ -351,10 +371,11 @@ class RCNN:
             detector.classes_ = tuple(header["classes"])
             detector.feature_scale_ = float(header["feature_scale"])
             coef, intercept = tensors["svm.coef"].numpy(), tensors["svm.intercept"].numpy()
+            detector.thresholds_ = tensors["svm.thresholds"].numpy()
         except (KeyError, TypeError, ValueError) as error:
             raise ModelError(f"{path} is not a complete detector ({error}); train it again") from error
         expected = (len(detector.classes_), network.feature_dim(detector.layer))
-        if coef.shape != expected or intercept.shape != expected[:1]:
+        if coef.shape != expected or not intercept.shape == detector.thresholds_.shape == expected[:1]:
             raise ModelError(
                 f"{path}: SVM weights have shape {coef.shape}, but {len(detector.classes_)} classes on "
                 f"{network.name}'s {detector.layer} need {expected}; train the detector again"
@@ -500,6 +521,22 @@ def region_labels(boxes, is_gt, annotation, classes) -> tuple[np.ndarray, np.nda
     gt_class = np.full(len(boxes), -1, dtype=np.int64)
     gt_class[np.flatnonzero(is_gt)] = object_class
     return overlaps, gt_class
+
+
+def best_thresholds(evaluation, classes) -> np.ndarray:
+    """The score of each class at which F1, the harmonic mean of precision and recall, is best, float32 [C].
+
+    Infinite for a class that was never right, so that it is never reported.
+    """
+    thresholds = np.full(len(classes), np.inf, np.float32)
+    for c, name in enumerate(classes):
+        curve = evaluation.curves[name]
+        total = curve.precision + curve.recall
+        f1 = np.divide(2 * curve.precision * curve.recall, total, out=np.zeros_like(total), where=total > 0)
+        if len(f1) and f1.max() > 0:
+            # Just below the score itself, which thus counts.
+            thresholds[c] = np.nextafter(curve.scores[f1.argmax()], np.float32(-np.inf))
+    return thresholds
 
 
 def suppress(detections: Detections, *, iou_threshold: float = settings.NMS_IOU) -> Detections:

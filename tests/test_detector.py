@@ -1,7 +1,8 @@
 """The detector as a whole: fit, detect, save, load, and what bad input gets."""
 
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -10,9 +11,9 @@ from hypothesis import strategies as st
 
 from rcnn_helpers.boxes import iou
 from rcnn_helpers.datasets.voc import Annotation
-from rcnn_helpers.detector import RCNN, _Candidates, region_labels, suppress
+from rcnn_helpers.detector import RCNN, _Candidates, best_thresholds, region_labels, suppress
 from rcnn_helpers.errors import DatasetError, ModelError
-from rcnn_helpers.evaluation import Detections, evaluate
+from rcnn_helpers.evaluation import Detections, PrecisionRecall, evaluate
 from rcnn_helpers.nms import nms
 
 
@@ -94,11 +95,36 @@ def test_detects_the_objects_of_images_it_has_not_seen(fitted, proposals):
 
 def test_detect_finds_both_objects_by_selective_search(fitted):
     dataset = ShapesDataset()
-    found = fitted.detect(dataset.image("001"))
+    found = fitted.detect(dataset.image("001"), score_threshold=-1)
     for c, truth in enumerate(dataset.annotation("001").boxes):
         best = np.flatnonzero(found.class_index == c)[0]
         assert iou(found.boxes[[best]], [truth])[0, 0] > 0.5
     assert (np.diff(found.scores) <= 0).all()
+
+
+def test_by_default_a_class_is_reported_from_its_own_threshold_on(fitted):
+    image = ShapesDataset().image("001")
+    everything = fitted.detect(image, score_threshold=-np.inf)
+    reported = fitted.detect(image)
+    expected = everything.scores > fitted.thresholds_[everything.class_index]
+    assert np.array_equal(reported.scores, everything.scores[expected])
+    assert 0 < len(reported) < len(everything)
+
+
+def test_thresholds_have_the_best_f1_by_hand():
+    curve = PrecisionRecall(
+        recall=np.array([0.5, 0.5, 1.0, 1.0]),
+        precision=np.array([1.0, 0.5, 2 / 3, 0.5]),  # F1: 0.67, 0.5, 0.8, 0.67
+        scores=np.array([0.9, 0.5, -0.2, -0.7], np.float32),
+        detection=np.arange(4),
+        n_positives=2,
+    )
+    never = replace(curve, recall=np.zeros(4), precision=np.zeros(4))
+    nothing = replace(curve, recall=np.zeros(0), precision=np.zeros(0), scores=np.zeros(0, np.float32))
+    evaluation = SimpleNamespace(curves={"cat": curve, "dog": never, "cow": nothing})
+    cat, dog, cow = best_thresholds(evaluation, ("cat", "dog", "cow"))
+    assert np.float32(-0.2) > cat > np.float32(-0.201)
+    assert dog == cow == np.inf
 
 
 def test_an_image_without_proposals_has_no_detections(fitted):
