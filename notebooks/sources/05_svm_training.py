@@ -338,7 +338,7 @@ browser
 # %%
 for name in three:
     state = {"name": name, "rank": 1, "round": int(history.index[-1])}
-    plots.show(browser.render(**state), alt=browser.describe(**state))
+    plots.show(browser.render(**state), quality=70, alt=browser.describe(**state))
 
 # %% [markdown]
 # ## 4. All classes, in one pass
@@ -648,20 +648,20 @@ def evidence_for(name, image_id, box):
     return of_cell, score
 
 
-largest = {}  # the largest object of each class in val
+surest = {}  # of each class, the object in val that the SVM is surest of
 for image_id in judge.ids:
     annotation = judge.annotation(image_id)
     for name, box in zip(annotation.names, annotation.boxes):
-        size = np.prod(box[2:] - box[:2])
-        if classes.index(name) in usable and size > largest.get(name, (0,))[0]:
-            largest[name] = (size, image_id, box)
-shown = [name for name in counts.index if name in largest][:5]
+        if classes.index(name) in usable:
+            of_cell, score = evidence_for(name, image_id, [box])
+            if name not in surest or score > surest[name][0]:
+                surest[name] = (score, of_cell, image_id, box)
+shown = [name for name in counts.index if name in surest][:5]
 
 # %%
 fig, axes = plt.subplots(2, len(shown), figsize=(3.2 * len(shown), 6.4), squeeze=False)
 for (top, bottom), name in zip(axes.T, shown):
-    _, image_id, box = largest[name]
-    of_cell, score = evidence_for(name, image_id, [box])
+    score, of_cell, image_id, box = surest[name]
     crop = warp_reference(judge.image(image_id), box, mean=course.network.mean)
     crop = np.clip(crop, 0, 255).astype(np.uint8)
     top.imshow(crop)

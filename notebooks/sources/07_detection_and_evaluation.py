@@ -148,7 +148,7 @@ explorer
 # %%
 for threshold in (0.3, 0.8):
     plots.show(
-        explorer.render(iou_threshold=threshold), quality=80, alt=explorer.describe(iou_threshold=threshold)
+        explorer.render(iou_threshold=threshold), quality=65, alt=explorer.describe(iou_threshold=threshold)
     )
 
 # %% [markdown]
@@ -382,7 +382,7 @@ for name in (ranked[0], ranked[-1]):
         np.isin(evaluation.outcomes[evaluation.curves[name].detection], ["fp", "duplicate"])
     )
     rank = int(wrong[0]) + 1 if len(wrong) else 1
-    plots.show(walker.render(name, rank), quality=80, alt=walker.describe(name, rank))
+    plots.show(walker.render(name, rank), quality=70, alt=walker.describe(name, rank))
 
 # %% [markdown]
 # ## 6. Figures 8 to 11, redone
@@ -416,7 +416,7 @@ def picture_of(image_id):
 drawn_at_random = np.random.default_rng(8).permutation(test.ids)[:6]
 plots.show(
     plots.montage([picture_of(i) for i in drawn_at_random], columns=3, cell=(300, 400)),
-    quality=72,
+    quality=68,
     alt="Detections on six test pictures drawn at random, right ones solid and wrong ones dashed.",
 )
 
@@ -431,7 +431,7 @@ right = np.bincount(
 best_pictures = [test.ids[i] for i in np.argsort(-right, kind="stable")[:3]]
 plots.show(
     plots.montage([picture_of(i) for i in best_pictures], columns=3, cell=(300, 400)),
-    quality=72,
+    quality=68,
     alt="Detections on the three test pictures with the most correct confident detections.",
 )
 
@@ -472,13 +472,14 @@ browser = widgets.DetectionExplorer(test, detections, evaluation)
 browser
 
 # %% [markdown]
-# *Static twin of the widget:* our example with its best 4 and its best 16 detections.
+# *Static twin of the widget:* the first of the three pictures above, with its best 4 and its best 16
+# detections.
 
 # %%
-in_example = np.sort(detections.of_image(image_id).scores)
+of_best = np.sort(detections.of_image(best_pictures[0]).scores)
 for n_shown in (4, 16):
-    state = {"image_id": image_id, "score": float(in_example[-n_shown])}
-    plots.show(browser.render(**state), quality=75, alt=browser.describe(**state))
+    state = {"image_id": best_pictures[0], "score": float(of_best[-n_shown])}
+    plots.show(browser.render(**state), quality=65, alt=browser.describe(**state))
 
 # %% [markdown]
 # ## 7. The ceiling
