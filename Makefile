@@ -23,7 +23,7 @@ course: $(READY)  ## set everything up, run the whole course on embedded data, p
 	$(BIN)/rcnn course
 
 lab: $(READY)  ## open the course in JupyterLab
-	$(BIN)/jupyter lab --notebook-dir=notebooks
+	$(BIN)/jupyter lab --notebook-dir=notebooks --LabApp.news_url=None --LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate
 
 test: $(READY)  ## set everything up and run the tests
 	$(BIN)/python -m pytest -m "not slow"

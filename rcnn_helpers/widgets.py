@@ -58,7 +58,9 @@ class Explorer(ipywidgets.VBox):
 
     def __init__(self, controls):
         self.controls = controls
-        self.picture = ipywidgets.Image(format="jpeg")
+        # In its own size: a box would stretch it over the whole page and push it off the screen.
+        shown = {"align_self": "flex-start", "max_width": "100%", "height": "auto"}
+        self.picture = ipywidgets.Image(format="jpeg", layout=shown)
         self.text = ipywidgets.HTML()
         super().__init__([*controls.values(), self.text, self.picture])
         for control in controls.values():
