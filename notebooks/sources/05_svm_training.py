@@ -415,8 +415,8 @@ display(
 # $C = 0.001$ was set on VOC 2007, where a class has hundreds of positives; with some dozens the same $C$
 # lets the term $\frac12 \lVert w \rVert^2$ win, and short weights with low scores are the better bargain.
 # The scores still put regions in order, and AP asks for nothing else. Keep it in mind when you read scores
-# in [notebook 07](07_detection_and_evaluation.ipynb): here 0 is not the point where a detector says yes.
-# Section 6 tries other values.
+# in [notebook 07](07_detection_and_evaluation.ipynb): here 0 is not the point where a detector says yes,
+# and each class gets a threshold from the training pictures instead. Section 6 tries other values.
 #
 # ## 5. What is it worth?
 #
