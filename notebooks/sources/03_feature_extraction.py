@@ -628,8 +628,8 @@ plots.show(
 # ### What does a channel of pool5 like?
 #
 # Choose a channel. The explorer shows the regions of our picture that excite it most, and lights up where
-# in each crop the excitement is. Is it always the same kind of thing? ([Notebook 09](09_pool5_units.ipynb)
-# will do this over a whole data set.)
+# in each crop the excitement is. Is it always the same kind of thing? (Notebook 09, to come, will do this
+# over a whole data set.)
 
 # %%
 maps_of_regions = found["pool5"].reshape(-1, *network.feature_shape("pool5"))
@@ -714,6 +714,5 @@ print("All checks passed.")
 #
 # ## Next
 #
-# [04 Fine-tuning](04_fine_tuning.ipynb) will adapt the network to the detection classes. Until then, go on
-# to [05 SVM training](05_svm_training.ipynb): a linear classifier for each class, and the art of finding
-# its mistakes.
+# Notebook 04, to come, will adapt the network to the detection classes. Go on to [05 SVM
+# training](05_svm_training.ipynb): a linear classifier for each class, and the art of finding its mistakes.

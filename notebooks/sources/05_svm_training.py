@@ -315,11 +315,11 @@ plots.show(
 )
 
 # %% [markdown]
-# *Reading:* the numbers are scores; above 0 the SVM says yes. Rows: round 1, round 2, and the last one.
-# What are the mistakes of the first? And what is left at the end, when all of these have been trained on?
-# In the last row the scores crowd around −1: nothing is left that the SVM takes for the class. Look for
-# three kinds: **other classes** that look alike, **parts** of an object of the class or boxes with much
-# around it (IoU below 0.3), and **clutter**.
+# *Reading:* the numbers are scores; above 0 the SVM takes the region for the class. Rows: round 1, round 2,
+# and the last one. What are the mistakes of the first? And what is left at the end, when all of these have
+# been trained on? In the last row the scores crowd around −1: nothing is left that the SVM takes for the
+# class. Look for three kinds: **other classes** that look alike, **parts** of an object of the class or
+# boxes with much around it (IoU below 0.3), and **clutter**.
 #
 # ### Look at each of them in its picture
 #
@@ -724,8 +724,8 @@ print("All checks passed.")
 # **3. More positives** (●●●, 25 minutes). For fine-tuning the paper takes every proposal with an IoU of at
 # least 0.5 as a positive, thirty times as many (App. B). `train_detector_svms(..., positive_iou=0.5)` does
 # the same for the SVMs. What happens to mAP, and to the near misses? The appendix conjectures that
-# fine-tuning needs the many examples to avoid overfitting and that SVMs profit from exact ones. Do your
-# numbers fit?
+# fine-tuning needs the many examples to avoid overfitting, and notes that such positives do not stress
+# precise localisation. Do your numbers fit?
 
 # %%
 # your code
@@ -736,7 +736,8 @@ print("All checks passed.")
 # - Positives are the true boxes only; negatives lie below 0.3; the rest is ignored.
 # - Only examples at or inside the margin have a say. So nearly all negatives can be left out, if you find
 #   the others.
-# - Hard negatives are found by looking for mistakes, and there are few: other classes, parts, clutter.
+# - Hard negatives are found by looking for mistakes, and there are few beside the easy ones: other classes,
+#   parts, clutter.
 # - The objective of an SVM trained on easy negatives looks better than it is. Judge by AP on pictures it
 #   has not seen.
 # - Losses are summed: a good $C$ depends on how many examples there are and how long their features are.
@@ -749,8 +750,8 @@ print("All checks passed.")
 # - $C$, the positives' weight, $B$ and the rules of the one pass are those of the released code, for which
 #   the paper gives no numbers. LIBLINEAR stopped there at a tolerance of 0.1; ours stops when the objective
 #   is within a thousandth of its minimum.
-# - The paper's best numbers use a fine-tuned network. Ours has not been fine-tuned yet ([notebook
-#   04](04_fine_tuning.ipynb) is to come).
+# - The paper's best numbers use a fine-tuned network. Ours has not been fine-tuned yet (notebook 04 is to
+#   come).
 #
 # ## Next
 #

@@ -469,7 +469,7 @@ plots.show(
 # %% [markdown]
 # *Reading:* under each crop, what the detector said with which score, and which object the box overlaps
 # most. Same class with a low IoU: a mistake of **place**. Another class: a **confusion**. Nothing:
-# **background**. [Notebook 08](08_error_analysis.ipynb) will count these (Figures 5 and 6).
+# **background**. Notebook 08, to come, will count these (Figures 5 and 6).
 #
 # ### Move the threshold
 
@@ -686,4 +686,4 @@ print("All checks passed.")
 #
 # ## Next
 #
-# [08 Error analysis](08_error_analysis.ipynb), to come: not how many mistakes, but which.
+# 08, error analysis, is to come: not how many mistakes, but which.
