@@ -300,8 +300,8 @@ ax.set(xticks=sizes, xticklabels=sizes, xlabel="regions at a time", ylabel="regi
 plots.show(fig, alt="Regions a second rise with the batch size and level off.")
 
 # %% [markdown]
-# *Reading:* warping is the smaller part, which was not so before it ran in batches as well. The curve rises
-# while the weights' way from memory is the bottleneck and levels off when the arithmetic is.
+# *Reading:* the curve rises while the weights' way from memory is the bottleneck and levels off when the
+# arithmetic is.
 #
 # ## 4. What does one more class cost?
 #
@@ -405,9 +405,9 @@ plots.show(fig, alt="Left: norms scatter around 20. Right: a few large numbers c
 #
 # ## 6. Never compute it twice
 #
-# The features of a data set take hours, and everything that follows reads them again: training, mining,
-# detection, analysis. So they are kept, one file a picture, written whole or not at all. Let us pull the
-# plug.
+# At the paper's 13 s a picture, the 5011 training pictures of VOC 2007 take 18 hours. And everything that
+# follows reads the features again: training, mining, detection, analysis. So they are kept, one file a
+# picture, written whole or not at all. Let us pull the plug.
 #
 # **Predict.** The battery is empty at the third of four pictures. How many are in the store, and how many
 # must be computed when the laptop is plugged in again?
@@ -710,7 +710,7 @@ print("All checks passed.")
 #   paper's network, with Caffe's weights.
 # - Where the processor allows it, the network computes in bfloat16, with two to three decimal digits. The
 #   paper used float32.
-# - Features are stored as 16-bit numbers, and of pool5 only what is not zero.
+# - Features are stored as 16-bit numbers, and only those that are not zero where that saves space.
 #
 # ## Next
 #
