@@ -143,6 +143,18 @@ def test_memory_that_does_not_suffice_for_one_crop_is_an_error(image, boxes, mon
         extract(network, image, boxes, precision="float32")
 
 
+@pytest.mark.parametrize(
+    ("name", "precision", "expected"),
+    # First maps: 24 channels of 56x56 cells; 64 of 112x112, which in 2 or 4 bytes go 20 or 10 times into 32 MiB.
+    [("quarter_tnet", "float32", 64), ("squeezenet1_1", "bfloat16", 20), ("squeezenet1_1", "float32", 10)],
+)
+def test_on_a_cpu_the_batch_follows_the_largest_map(name, precision, expected):
+    from rcnn_helpers.networks import load_network
+
+    network = load_network(name, weights="random", device="cpu")
+    assert choose_batch_size(in_precision(network, precision)) == expected
+
+
 def test_on_a_gpu_the_batch_follows_the_free_memory(monkeypatch):
     class OnGPU:
         device = torch.device("cuda")
