@@ -491,8 +491,8 @@ folder.cleanup()
 #
 # Training has not begun: no detection class has been learnt. Yet the network has seen many other toys, and
 # if its features are any good, then regions with similar features should show similar things. We take
-# objects of the test pictures and look for their nearest neighbours among the objects of the training
-# pictures, by the cosine of the angle between their features.
+# objects of the test pictures, those of at least 40 pixels each way, and look for their nearest neighbours
+# among the objects of the training pictures, by the cosine of the angle between their features.
 #
 # Two negative controls: the **pixels** themselves (the crops at 32 x 32), and the **untrained network**,
 # which has the same layers, the same pooling, and random weights.
@@ -503,12 +503,12 @@ def crops_of_objects(dataset, most):
     """Crops uint8 [N, S, S, 3] of a random sample of a data set's objects, and their class names."""
     crops, names = [], []
     for image_id in np.random.default_rng(0).permutation(dataset.ids):
-        truth = dataset.annotation(image_id)
-        batch = warp_boxes(dataset.image(image_id), truth.boxes, size=network.input_size, mean=network.mean)
-        crops.append(
-            np.clip(batch.permute(0, 2, 3, 1).numpy() + np.float32(network.mean), 0, 255).astype(np.uint8)
-        )
-        names += truth.names
+        truth, options = dataset.annotation(image_id), {"size": network.input_size, "mean": network.mean}
+        large = ((truth.boxes[:, 2:] - truth.boxes[:, :2]) >= 40).all(axis=1)
+        batch = warp_boxes(dataset.image(image_id), truth.boxes[large], **options)
+        batch = batch.permute(0, 2, 3, 1).numpy() + np.float32(network.mean)
+        crops.append(np.clip(batch, 0, 255).astype(np.uint8))
+        names += np.array(truth.names)[large].tolist()
         if len(names) >= most:
             break
     return np.concatenate(crops)[:most], np.array(names[:most])
@@ -548,16 +548,18 @@ def neighbours(described_queries, described_gallery, n=5):
 
 # %% [markdown]
 # **Predict.** A neighbour drawn at random shares the query's class in about one case out of twelve, since
-# there are twelve classes. Write down your guess for pixels, for the untrained network's fc7 and for the
-# trained one's.
+# there are twelve classes. Write down your guess for pixels, for the untrained network and for the trained
+# one.
 
 # %%
 of_queries, of_gallery = describe(queries, network), describe(gallery, network)
-nearest = {f"trained, {layer}": neighbours(of_queries[layer], of_gallery[layer]) for layer in network.layers}
+nearest, layer = {}, course.profile.layer
+for each in network.layers:
+    nearest[f"trained, {each}"] = neighbours(of_queries[each], of_gallery[each])
 for number in (1, 2):
     other = load_network(network.name, weights="random", seed=number, device=course.device)
     of_queries, of_gallery = describe(queries, other), describe(gallery, other)
-    nearest[f"untrained {number}, fc7"] = neighbours(of_queries["fc7"], of_gallery["fc7"])
+    nearest[f"untrained {number}, {layer}"] = neighbours(of_queries[layer], of_gallery[layer])
 nearest["pixels, 32 x 32"] = neighbours(pixels(queries), pixels(gallery))
 nearest["drawn at random"] = np.random.default_rng(0).integers(len(gallery), size=(len(queries), 5))
 agreement = {name: (gallery_names[rows] == query_names[:, None]).mean() for name, rows in nearest.items()}
@@ -585,8 +587,8 @@ percent = {name: f"{100 * value:.0f}%" for name, value in agreement.items()}
 doubt = 200 * np.sqrt(0.25 / len(queries))  # two standard errors, at most
 display(
     Markdown(
-        f"Trained fc7: **{percent['trained, fc7']}**; pixels: {percent['pixels, 32 x 32']}; untrained: "
-        f"{percent['untrained 1, fc7']} and {percent['untrained 2, fc7']}; at random: "
+        f"Trained {layer}: **{percent[f'trained, {layer}']}**; pixels: {percent['pixels, 32 x 32']}; untrained: "
+        f"{percent[f'untrained 1, {layer}']} and {percent[f'untrained 2, {layer}']}; at random: "
         f"{percent['drawn at random']}. With {len(queries)} queries, differences below about {doubt:.0f} "
         "points mean little."
     )
@@ -612,18 +614,18 @@ def neighbours_of(asked, how):
 
 left = plots.montage([queries[q] for q in asked], query_names[asked], columns=1, **look)
 white = np.full((len(left), 30, 3), 255, np.uint8)
-middle, right = (neighbours_of(asked, how) for how in ("trained, fc7", "pixels, 32 x 32"))
+middle, right = (neighbours_of(asked, how) for how in (f"trained, {layer}", "pixels, 32 x 32"))
 plots.show(
     np.hstack([left, white, middle, white, right]),
     quality=75,
-    alt="Six queries, each with its five nearest neighbours by fc7 and by pixels, framed by class agreement.",
+    alt="Six queries, each with its five nearest neighbours by features and by pixels, framed by class agreement.",
 )
 
 # %% [markdown]
-# *Reading:* left, the query; in the middle, its five neighbours by **fc7**; right, its five neighbours by
-# **pixels**. Solid frame: same class; dashed: another one. Neighbours by pixels share the light, the
-# background and the layout of the crop. Neighbours by fc7 may differ in all of these. Look at the wrong
-# ones of fc7: what do they have in common with the query?
+# *Reading:* left, the query; in the middle, its five neighbours by the trained network's **features**;
+# right, its five neighbours by **pixels**. Solid frame: same class; dashed: another one. Neighbours by
+# pixels share the light, the background and the layout of the crop. Neighbours by features may differ in
+# all of these. Look at the wrong ones among them: what do they have in common with the query?
 #
 # ### What does a channel of pool5 like?
 #

@@ -565,8 +565,8 @@ pd.DataFrame(
 # told that half a car is no car has no reason to score it lower than a whole one. So a low threshold makes
 # near misses. A high one makes the positives fight with regions that look almost like them. How does our
 # curve compare with the paper's 5 and 4 points? If it is flatter than your prediction, remember the noise
-# of so small a *val*. Of $C$, a tenth of the released code's value is visibly too little here, and larger
-# values are about as good.
+# of so small a *val*. Of $C$, a tenth of the released code's value is visibly too little here, and ten or a
+# hundred times as much gains nothing, for all that the scores then come nearer to 1.
 #
 # ## 7. Is the solver right?
 #

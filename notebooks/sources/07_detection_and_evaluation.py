@@ -136,7 +136,8 @@ for threshold in (0.1, 0.3, 0.5):
 # Move the threshold on the real picture. Dotted boxes are dropped.
 
 # %%
-best_class = scores.max(axis=0).argmax()
+present = [classes.index(name) for name in set(annotation.names) if name in classes]
+best_class = max(present, key=lambda c: scores[:, c].max())
 explorer = widgets.SuppressionExplorer(
     image,
     regions,
@@ -146,10 +147,12 @@ explorer = widgets.SuppressionExplorer(
     names=annotation.names,
     score=float(np.sort(scores[:, best_class])[-25]),  # the best 25 regions take part at first
 )
+explorer.controls["name"].value = classes[best_class]
 explorer
 
 # %% [markdown]
-# *Static twin of the widget:* the class with the best score, with the paper's threshold and with a lax one.
+# *Static twin of the widget:* of the classes present, the one with the best score, with the paper's
+# threshold and with a lax one.
 
 # %%
 for threshold in (0.3, 0.8):
