@@ -10,7 +10,11 @@ import time
 from pathlib import Path
 
 from rcnn_helpers import settings
-from rcnn_helpers.errors import DatasetError, RCNNError
+from rcnn_helpers.errors import DatasetError, RCNNError, SettingsError
+
+# Written out here so that --help and a mistyped name need no heavy import; a test keeps them true.
+MODES = ("fast", "fast_uijlings", "quality", "single")
+NETWORKS = ("quarter_tnet", "tnet", "alexnet", "vgg16", "squeezenet1_1")
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -97,6 +101,8 @@ def train(options) -> None:
     if not out.resolve().parent.is_dir():
         raise DatasetError(f"the folder of {out} does not exist; create it or choose another --out")
     dataset = _open_dataset(options)
+    if options.classes:
+        _require_classes(dataset)
     dataset = training_images(dataset, options.max_images, seed=options.seed)
     detector = RCNN(
         options.network,
@@ -251,6 +257,17 @@ def _class_list(options) -> tuple[str, ...] | None:
     return tuple(name.strip() for name in names.split(",") if name.strip()) if names else None
 
 
+def _require_classes(dataset) -> None:
+    """Refuse a class that no annotation of the split names, as a mistyped one."""
+    present = {name for image_id in dataset.ids for name in dataset.annotation(image_id).names}
+    unknown = [name for name in dataset.classes if name not in present]
+    if unknown:
+        raise SettingsError(
+            f"no object of {', '.join(unknown)} is annotated in split {dataset.split}; "
+            f"--classes can be any of {', '.join(sorted(present))}"
+        )
+
+
 def _some_images(dataset, n: int | None):
     """`n` images spread evenly over the split, in its order; all of them without `n`."""
     if n is None or n >= len(dataset.ids):
@@ -322,9 +339,7 @@ def _parser() -> argparse.ArgumentParser:
 
     command = _command(commands, "proposals", proposals, "region proposals: how many, how good, how fast")
     _data_options(command, split="test")
-    command.add_argument(
-        "--mode", default="fast", help="selective search: fast, quality, single (default: fast)"
-    )
+    command.add_argument("--mode", default="fast", choices=MODES, help="of selective search (default: fast)")
     command.add_argument("--proposals", type=_positive, metavar="N", help="keep the N best boxes an image")
     command.add_argument(
         "--max-images", type=_positive, metavar="N", help="use N images spread over the split"
@@ -340,13 +355,11 @@ def _parser() -> argparse.ArgumentParser:
     _data_options(command, split="trainval")
     command.add_argument("--classes", metavar="A,B", help="train these classes only")
     command.add_argument(
-        "--network", default="quarter_tnet", metavar="NAME", help="backbone (default: quarter_tnet)"
+        "--network", default="quarter_tnet", choices=NETWORKS, help="backbone (default: quarter_tnet)"
     )
     command.add_argument("--weights", metavar="FILE", help="its weights: .safetensors, .pth or .caffemodel")
     command.add_argument("--layer", help="feature layer (default: the network's last)")
-    command.add_argument(
-        "--mode", default="fast", help="selective search: fast, quality, single (default: fast)"
-    )
+    command.add_argument("--mode", default="fast", choices=MODES, help="of selective search (default: fast)")
     command.add_argument("--max-images", type=_positive, metavar="N", help="train on N images")
     command.add_argument(
         "--proposals",

@@ -20,7 +20,7 @@ import numpy as np
 
 from rcnn_helpers import settings
 from rcnn_helpers.boxes import as_boxes, clip, iou
-from rcnn_helpers.errors import DatasetError, ModelError
+from rcnn_helpers.errors import DatasetError, ModelError, SettingsError
 from rcnn_helpers.evaluation import Detections, evaluate
 from rcnn_helpers.images import shrink_to_fit
 from rcnn_helpers.nms import nms, nms_per_class
@@ -99,7 +99,7 @@ class RCNN:
         self.network = network
         self.layer = layer or network.layers[-1]
         if self.layer not in network.layers:
-            raise ValueError(
+            raise SettingsError(
                 f"{network.name} has no layer {self.layer!r}; it has {', '.join(network.layers)}"
             )
         self.mode = mode

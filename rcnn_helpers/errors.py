@@ -40,3 +40,7 @@ class ModelError(RCNNError):
 
 class TrainingError(RCNNError, ValueError):
     """Examples, labels or options from which nothing can be trained."""
+
+
+class SettingsError(RCNNError, ValueError):
+    """A setting names something that is not there: a layer, a class, a device."""

@@ -8,7 +8,7 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from rcnn_helpers.errors import DatasetError
+from rcnn_helpers.errors import DatasetError, SettingsError
 
 # Warping (App. A): pixels of context around the box, measured in the warped crop.
 CONTEXT_PADDING = 16
@@ -76,17 +76,25 @@ def get_profile(name: str | None = None) -> Profile:
 
 
 def choose_device(name: str | None = None) -> str:
-    """Return ``"cuda"``, ``"mps"`` or ``"cpu"``: `name`, else ``RCNN_DEVICE``, else the best one present."""
-    name = name or os.environ.get("RCNN_DEVICE")
-    if name:
-        return name
+    """Return ``"cuda"``, ``"mps"`` or ``"cpu"``: `name`, else ``RCNN_DEVICE``, else the best one present.
+
+    Raises
+    ------
+    SettingsError
+        If the device asked for is not on this machine.
+    """
+    wanted = name or os.environ.get("RCNN_DEVICE")
+    if wanted == "cpu":
+        return wanted
     import torch
 
-    if torch.cuda.is_available():
-        return "cuda"
-    if torch.backends.mps.is_available():
-        return "mps"
-    return "cpu"
+    present = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
+    if not wanted:
+        return next(device for device, there in present.items() if there)
+    if not present.get(wanted.split(":")[0]):
+        there = ", ".join(device for device in present if present[device])
+        raise SettingsError(f"there is no device {wanted!r} on this machine; choose {there}")
+    return wanted
 
 
 def cache_dir() -> Path:

@@ -104,6 +104,29 @@ def test_a_mistake_gets_one_clear_line_and_no_traceback(arguments, message, caps
     assert "Traceback" not in error
 
 
+def test_a_mistyped_class_is_refused_and_the_right_ones_are_named(toy_folder, tmp_path, capsys):
+    arguments = ["--voc", str(toy_folder), "--classes", "car,dgo", "--out", str(tmp_path / "model")]
+    assert main(["train", *arguments]) == 1
+    error = capsys.readouterr().err
+    assert "dgo" in error and "dog" in error
+
+
+@pytest.mark.parametrize("option", [["--layer", "fc9"], ["--device", "abacus"]])
+def test_a_layer_or_device_that_is_not_there_is_refused(option, toy_folder, tmp_path, capsys):
+    arguments = ["--voc", str(toy_folder), "--weights", "random", "--out", str(tmp_path / "model")]
+    assert main(["train", *arguments, *option]) == 1
+    assert option[1] in capsys.readouterr().err
+
+
+def test_the_names_on_offer_are_those_of_the_package():
+    from rcnn_helpers import cli
+    from rcnn_helpers.networks import NETWORKS
+    from rcnn_helpers.proposals.selective_search import MODES
+
+    assert set(cli.NETWORKS) == set(NETWORKS)
+    assert set(cli.MODES) == set(MODES)
+
+
 @pytest.mark.parametrize("arguments", [[], ["paint"], ["train"], ["proposals", "--max-images", "0"]])
 def test_wrong_usage_exits_with_two(arguments):
     with pytest.raises(SystemExit) as error:

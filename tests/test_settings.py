@@ -6,7 +6,7 @@ import sys
 import pytest
 
 from rcnn_helpers import settings
-from rcnn_helpers.errors import DatasetError
+from rcnn_helpers.errors import DatasetError, SettingsError
 
 
 def test_constants_are_the_papers():
@@ -36,11 +36,23 @@ def test_unknown_profile_names_the_choices():
         settings.get_profile("laptpo")
 
 
-def test_forced_device_is_taken_without_loading_torch(monkeypatch):
+def test_the_cpu_is_taken_without_loading_torch(monkeypatch):
     monkeypatch.setitem(sys.modules, "torch", None)  # importing it would fail
-    monkeypatch.setenv("RCNN_DEVICE", "cuda")
-    assert settings.choose_device() == "cuda"
     assert settings.choose_device("cpu") == "cpu"
+    monkeypatch.setenv("RCNN_DEVICE", "cpu")
+    assert settings.choose_device() == "cpu"
+
+
+def test_a_device_that_is_not_there_is_refused(monkeypatch):
+    import torch
+
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setenv("RCNN_DEVICE", "cuda")
+    with pytest.raises(SettingsError, match="no device 'cuda' on this machine; choose .*cpu"):
+        settings.choose_device()
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    assert settings.choose_device() == "cuda"
+    assert settings.choose_device("cuda:1") == "cuda:1"
 
 
 @pytest.mark.parametrize(

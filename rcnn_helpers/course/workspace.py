@@ -113,13 +113,15 @@ class Course:
         return evaluate(self.detections, self.test)
 
     def _key(self) -> str:
-        """Hash of what decides the trained detector."""
-        parts = {
-            "profile": asdict(self.profile),
-            "network": self.network.fingerprint,
-            "data": str(self.trainval.root.name),
-        }
-        return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:12]
+        """Hash of what decides the trained detector and how it is stored."""
+        from rcnn_helpers.detector import MODEL_FORMAT
+
+        digest = hashlib.sha256(MODEL_FORMAT.encode())
+        digest.update(json.dumps(asdict(self.profile), sort_keys=True).encode())
+        digest.update(self.network.fingerprint.encode())
+        for image_id, boxes in self.proposals("trainval").items():
+            digest.update(image_id.encode() + boxes.tobytes())
+        return digest.hexdigest()[:12]
 
 
 def open_course(profile: str | None = None, *, device: str | None = None) -> Course:
