@@ -16,8 +16,10 @@ from numba import njit
 WEIGHT_STEPS = 16
 # Weights of at least MAX_WEIGHT grey levels (three channels differ by 441 at most) are all taken as equal.
 MAX_WEIGHT = 256
-# The four neighbours that come later in some direction: right, below, below right, below left.
+# The neighbours that come later in reading order: right, below, below right, below left.
 N_DIRECTIONS = 4
+STEPS_DOWN = (0, 1, 1, 1)
+STEPS_RIGHT = (1, 0, 1, -1)
 
 
 def segment(channels, *, scale: float, sigma: float = 0.8, min_size: int = 50) -> np.ndarray:
@@ -80,57 +82,56 @@ def sorted_edges(channels, *, sigma: float) -> tuple[np.ndarray, np.ndarray]:
     pixels = np.asarray(channels, dtype=np.float32)
     if sigma > 0:
         pixels = cv2.GaussianBlur(pixels, ksize=(0, 0), sigmaX=sigma, borderType=cv2.BORDER_REPLICATE)
-    pixels = np.ascontiguousarray(pixels.reshape(*np.shape(channels)[:2], -1))
-    buckets, counts = _weigh_edges(pixels)
-    return _sort_edges(buckets, counts)
+    planes = np.ascontiguousarray(pixels.reshape(*np.shape(channels)[:2], -1).transpose(2, 0, 1))
+    return _sort_edges(_weigh_edges(planes))
 
 
 @njit(cache=True, nogil=True)
-def _weigh_edges(pixels):
-    """Return each edge's rounded weight, uint16 [H, W, 4], and how many edges have each weight.
+def _weigh_edges(planes):
+    """Return each edge's weight in steps of 1 / WEIGHT_STEPS, uint16 [4, H, W], from the channels [C, H, W].
 
-    Edges that would leave the image get the weight one above the largest, which sorts them out of the way.
+    Edges that would leave the image get the weight one above the largest.
     """
-    height, width, n_channels = pixels.shape
-    heaviest = MAX_WEIGHT * WEIGHT_STEPS
-    buckets = np.full((height, width, N_DIRECTIONS), heaviest + 1, dtype=np.uint16)
-    counts = np.zeros(heaviest + 1, dtype=np.int64)
-    for y in range(height):
-        for x in range(width):
-            for direction in range(N_DIRECTIONS):
-                if direction == 0:
-                    neighbour_y, neighbour_x = y, x + 1
-                elif direction == 1:
-                    neighbour_y, neighbour_x = y + 1, x
-                elif direction == 2:
-                    neighbour_y, neighbour_x = y + 1, x + 1
-                else:
-                    neighbour_y, neighbour_x = y + 1, x - 1
-                if neighbour_y >= height or neighbour_x >= width or neighbour_x < 0:
-                    continue
-                squared = np.float32(0)
-                for channel in range(n_channels):
-                    difference = pixels[y, x, channel] - pixels[neighbour_y, neighbour_x, channel]
-                    squared += difference * difference
-                bucket = min(int(np.sqrt(squared) * WEIGHT_STEPS + np.float32(0.5)), heaviest)
-                buckets[y, x, direction] = bucket
-                counts[bucket] += 1
-    return buckets, counts
+    n_channels, height, width = planes.shape
+    heaviest = np.int32(MAX_WEIGHT * WEIGHT_STEPS)
+    weights = np.full((N_DIRECTIONS, height, width), heaviest + 1, dtype=np.uint16)
+    squared = np.empty(width, dtype=np.float32)
+    for direction in range(N_DIRECTIONS):
+        down, right = STEPS_DOWN[direction], STEPS_RIGHT[direction]
+        start, stop = max(0, -right), width - max(0, right)
+        for y in range(height - down):
+            squared[:] = 0
+            for channel in range(n_channels):
+                here = planes[channel, y, start:stop]
+                there = planes[channel, y + down, start + right : stop + right]
+                for x in range(len(here)):
+                    difference = here[x] - there[x]
+                    squared[x] += difference * difference
+            row = weights[direction, y, start:stop]
+            for x in range(len(row)):
+                rounded = np.int32(np.sqrt(squared[x]) * np.float32(WEIGHT_STEPS) + np.float32(0.5))
+                row[x] = min(rounded, heaviest)
+    return weights
 
 
 @njit(cache=True, nogil=True)
-def _sort_edges(buckets, counts):
+def _sort_edges(weights):
     """Counting sort: one pass in reading order drops each edge into the next free place of its weight."""
-    bucket_starts = np.zeros(len(counts) + 1, dtype=np.int64)
-    bucket_starts[1:] = np.cumsum(counts)
+    outside = MAX_WEIGHT * WEIGHT_STEPS + 1
+    counts = np.zeros(outside + 1, dtype=np.int64)
+    for weight in weights.ravel():
+        counts[weight] += 1
+    bucket_starts = np.zeros(outside + 1, dtype=np.int64)
+    bucket_starts[1:] = np.cumsum(counts[:outside])
     next_place = bucket_starts.copy()
     edges = np.empty(bucket_starts[-1], dtype=np.uint32)
-    flat = buckets.ravel()
-    for edge in range(len(flat)):
-        bucket = flat[edge]
-        if bucket < len(counts):
-            edges[next_place[bucket]] = edge
-            next_place[bucket] += 1
+    by_pixel = weights.reshape(N_DIRECTIONS, -1)
+    for pixel in range(by_pixel.shape[1]):
+        for direction in range(N_DIRECTIONS):
+            weight = by_pixel[direction, pixel]
+            if weight < outside:
+                edges[next_place[weight]] = N_DIRECTIONS * pixel + direction
+                next_place[weight] += 1
     return edges, bucket_starts
 
 
@@ -171,10 +172,11 @@ def _grow_segments(edges, bucket_starts, height, width, scale, min_size):
                 sizes[a] += sizes[b]
                 limits[a] = weight + scale / np.float32(sizes[a])
             else:
+                # Written always, but kept only if one side is still small: that spares a branch.
                 rejected[n_rejected] = edge
-                n_rejected += 1
+                n_rejected += (sizes[a] < min_size) | (sizes[b] < min_size)
 
-    # Only an edge that was rejected can lead out of a segment, and they are still in order.
+    # Only an edge that was rejected can lead out of a small segment, and they are still in order.
     for edge in rejected[:n_rejected]:
         pixel = np.uint32(edge >> np.uint32(2))
         a = _find(parents, pixel)

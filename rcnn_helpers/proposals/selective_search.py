@@ -342,7 +342,7 @@ class _Regions:
     boxes: np.ndarray  # int32 [n, 4]
     colours: np.ndarray  # float32 [n, 25 C]
     textures: np.ndarray  # float32 [n, 80 C]
-    pairs: np.ndarray  # int32 [P, 2], each pair of neighbours once, lower number first, sorted
+    pairs: np.ndarray  # int32 [P, 2], each pair of neighbours once
 
 
 def _check_image(image) -> np.ndarray:
@@ -491,36 +491,44 @@ def _as_histograms(counts):
 
 
 @njit(cache=True, nogil=True)
-def _pair_key(a, b, n):
-    return min(a, b) * n + max(a, b)
-
-
-@njit(cache=True, nogil=True)
 def neighbour_pairs(segments):
-    """Return the pairs of segments that share a side of a pixel, int32 [P, 2], sorted, each once."""
+    """Return the pairs of segments that share a side of a pixel, int32 [P, 2], each once, lower number first.
+
+    They are ordered by their lower number.
+    """
     height, width = segments.shape
-    n = np.int64(segments.max()) + 1
-    keys = []
-    # Along a border the same two segments meet at many pixels in a row; the last key beside and below is skipped.
-    last_beside, last_below = np.int64(-1), np.int64(-1)
-    for y in range(height):
-        for x in range(width):
-            here = segments[y, x]
-            if x + 1 < width and segments[y, x + 1] != here:
-                key = _pair_key(here, segments[y, x + 1], n)
-                if key != last_beside:
-                    keys.append(key)
-                    last_beside = key
-            if y + 1 < height and segments[y + 1, x] != here:
-                key = _pair_key(here, segments[y + 1, x], n)
-                if key != last_below:
-                    keys.append(key)
-                    last_below = key
-    unique_keys = np.unique(np.array(keys, dtype=np.int64))
-    pairs = np.empty((len(unique_keys), 2), dtype=np.int32)
-    pairs[:, 0] = unique_keys // n
-    pairs[:, 1] = unique_keys % n
-    return pairs
+    n_segments = segments.max() + 1
+    # Along a border the same two segments meet at many pixels in a row, of which the first one is noted.
+    low, high = [], []
+    for down, right in ((0, 1), (1, 0)):
+        for y in range(height - down):
+            last_here, last_there = -1, -1
+            for x in range(width - right):
+                here, there = segments[y, x], segments[y + down, x + right]
+                if here != there and (here != last_here or there != last_there):
+                    low.append(min(here, there))
+                    high.append(max(here, there))
+                last_here, last_there = here, there
+
+    # A chain of notes for every lower number, and a mark on every higher number that it has met before.
+    first_note = np.full(n_segments, -1, dtype=np.int32)
+    next_note = np.empty(len(low), dtype=np.int32)
+    for note in range(len(low)):
+        next_note[note] = first_note[low[note]]
+        first_note[low[note]] = note
+    met_by = np.full(n_segments, -1, dtype=np.int32)
+    pairs = np.empty((len(low), 2), dtype=np.int32)
+    n_pairs = 0
+    for segment in range(n_segments):
+        note = first_note[segment]
+        while note >= 0:
+            other = high[note]
+            if met_by[other] != segment:
+                met_by[other] = segment
+                pairs[n_pairs, 0], pairs[n_pairs, 1] = segment, other
+                n_pairs += 1
+            note = next_note[note]
+    return pairs[:n_pairs].copy()
 
 
 def _grow_tree(name, segments, regions: _Regions, similarity: str, compat: str | None) -> MergeTree:
