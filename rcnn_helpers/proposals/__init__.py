@@ -20,7 +20,7 @@ from rcnn_helpers.storage import atomic_write
 __all__ = ["METHODS", "propose", "propose_dataset", "random_boxes", "selective_search", "sliding_window"]
 
 # Raise this when a change of the code changes the boxes: it is part of the names of cached files.
-_CACHE_VERSION = 1
+_CACHE_VERSION = 2
 
 
 def _propose_selective_search(image, max_boxes, seed, **options):
