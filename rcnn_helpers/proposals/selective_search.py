@@ -27,12 +27,11 @@ TEXTURE_CEILING = 0.43
 # Directions 45 degrees apart. Each is one half of an axis: light to dark and dark to light count separately.
 N_ORIENTATIONS = 8
 TEXTURE_BINS_PER_CHANNEL = N_ORIENTATIONS * TEXTURE_BINS
-# Similarities, 0 to 1, are rounded down to whole multiples of one over this.
+# Similarities, 0 to 1, are rounded down to whole multiples of one over this while regions are joined, and share a
+# number of 64 bits with the number of their pair.
 SIMILARITY_STEPS = np.float32(2**30)
 PAIR_BITS = 32
 PAIR_MASK = 2**PAIR_BITS - 1
-
-
 # The side of a square, in pixels, from which on a box counts as large; see `Settings.duplicate_iou`.
 LARGE_BOX = 160
 
