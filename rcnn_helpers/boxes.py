@@ -26,7 +26,9 @@ def as_boxes(boxes) -> np.ndarray:
     if array.size == 0:
         return array.reshape(0, 4)
     if array.ndim != 2 or array.shape[1] != 4:
-        raise ValueError(f"boxes must have shape [N, 4], got {list(array.shape)}; wrap a single box in a list")
+        raise ValueError(
+            f"boxes must have shape [N, 4], got {list(array.shape)}; wrap a single box in a list"
+        )
     if not np.isfinite(array).all():
         raise ValueError("boxes must be finite numbers; found NaN or infinity")
     inverted = (array[:, 2] < array[:, 0]) | (array[:, 3] < array[:, 1])
