@@ -15,4 +15,10 @@ module                    what it holds                                         
 `boxes`, `images`, `datasets` lie below them; `plots`, `widgets`, `course` and the ``rcnn`` command beside them.
 """
 
+import os
+
+# torch's threads spin while they wait and so keep the warping from the cores. When they sleep instead, the quarter
+# T-Net's features of 2,000 regions take 0.84 s rather than 0.98 s on two cores. Only works before torch is loaded.
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+
 __version__ = "0.1.0"
