@@ -3,9 +3,13 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
+# JupyterLab's defaults for this environment: no question about news, no look for updates.
+LAB_SETTINGS := $(VENV)/share/jupyter/lab/settings/overrides.json
+# Such as --no-browser, or --ServerApp.port=9000.
+LAB_OPTIONS  ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help course lab test test-slow notebooks check-notebooks benchmark lint lock setup clean
+.PHONY: help course lab test test-slow test-browser notebooks check-notebooks benchmark lint lock setup clean
 
 help:  ## list these commands
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | sort | awk -F'\t' '{printf "  make %-16s %s\n", $$1, $$2}'
@@ -17,19 +21,27 @@ $(READY): requirements.lock pyproject.toml
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps -e .
 	@touch $(READY)
 
-setup: $(READY)  ## create the environment in .venv
+$(LAB_SETTINGS): rcnn_helpers/course/lab_settings.json $(READY)
+	@mkdir -p $(@D) && cp $< $@
+
+setup: $(READY) $(LAB_SETTINGS)  ## create the environment in .venv
 
 course: $(READY)  ## set everything up, run the whole course on embedded data, print the result table
 	$(BIN)/rcnn course
 
-lab: $(READY)  ## open the course in JupyterLab
-	$(BIN)/jupyter lab --notebook-dir=notebooks --LabApp.news_url=None --LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate
+# Only this machine can reach it, and only with the token in the address. Root, as in a container, needs leave.
+lab: $(READY) $(LAB_SETTINGS)  ## open the course in JupyterLab
+	$(BIN)/jupyter lab --ServerApp.root_dir=notebooks --LabApp.default_url=/lab/tree/00_start_here.ipynb \
+		--ServerApp.ip=127.0.0.1 $(if $(filter 0,$(shell id -u)),--allow-root) $(LAB_OPTIONS)
 
 test: $(READY)  ## set everything up and run the tests
-	$(BIN)/python -m pytest -m "not slow"
+	$(BIN)/python -m pytest -m "not slow and not browser"
 
 test-slow: $(READY)  ## run the tests that take longer
-	$(BIN)/python -m pytest -m slow
+	$(BIN)/python -m pytest -m "slow and not browser"
+
+test-browser: $(READY) $(LAB_SETTINGS)  ## use the notebooks in JupyterLab in Chromium as a learner would
+	$(BIN)/python -m pytest -m browser -rA
 
 notebooks: $(READY)  ## generate the notebooks from their sources and execute them (laptop profile)
 	$(BIN)/python -m rcnn_helpers.course.notebooks --write
