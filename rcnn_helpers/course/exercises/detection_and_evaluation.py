@@ -1,0 +1,3 @@
+"""Exercises of notebook detection_and_evaluation."""
+
+EXERCISES = ()

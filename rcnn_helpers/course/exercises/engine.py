@@ -1,0 +1,387 @@
+"""What an exercise is, and how an answer to it is judged.
+
+An exercise asks for one function. The checker calls the learner's function and a reference on the same arguments:
+a few chosen by hand, then some drawn at random. Where they differ it does not only say so. Each exercise names the
+*slips* that people make, every one as a wrong implementation; the slip whose results agree with the learner's is
+named. That the checker tells right from wrong is tested with those same slips, and with others.
+"""
+
+import ast
+import copy
+import ctypes
+import inspect
+import linecache
+import textwrap
+import threading
+import traceback
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+import numpy as np
+
+TOLERANCE = 1e-4  # relative, and absolute for numbers below 1: room for float32
+TIME_LIMIT = 10.0  # seconds for all cases together; a right answer takes a small part of one
+
+
+class Outcome(StrEnum):
+    """What became of an answer."""
+
+    PASS = "pass"
+    WRONG = "wrong"
+    NOT_ATTEMPTED = "not attempted"
+    ERROR = "error"
+
+
+@dataclass(frozen=True)
+class Slip:
+    """A mistake that people make: the wrong function, and what to say to whoever made it.
+
+    Attributes
+    ----------
+    wrong : callable
+        Takes the exercise's arguments; may raise, which counts as "not this slip".
+    message : str
+        Markdown; says what is wrong and points at the remedy without writing it out.
+    """
+
+    wrong: Callable
+    message: str
+
+
+@dataclass(frozen=True)
+class Exercise:
+    """One exercise: a function to write, and all that is needed to judge it.
+
+    Attributes
+    ----------
+    name : str
+        Of the exercise and of the function that the learner writes.
+    title : str
+    notebook : str
+        Number of the notebook it stands in, such as ``"01"``.
+    difficulty : int
+        1 to 3.
+    minutes : int
+        For someone who has read the section above it.
+    reference : callable
+        The right function; it steps in for an answer that does not pass.
+    cases : callable
+        From a `numpy.random.Generator` to a list of tuples of arguments. The first ones are small enough for paper
+        and the same for every generator.
+    slips : sequence of Slip
+        Tried in this order.
+    hints : sequence of str
+        Markdown, from a nudge to nearly the answer.
+    same : callable, optional
+        ``same(answer, expected)`` says in Markdown how an answer differs, or returns None. By default `difference`.
+    draw : callable, optional
+        ``draw(arguments, answer, expected)`` gives a picture (uint8 [H, W, 3]) of a case that went wrong, and its
+        description.
+    """
+
+    name: str
+    title: str
+    notebook: str
+    difficulty: int
+    minutes: int
+    reference: Callable
+    cases: Callable[[np.random.Generator], list[tuple]]
+    slips: Sequence[Slip]
+    hints: Sequence[str]
+    same: Callable = field(default_factory=lambda: difference)
+    draw: Callable | None = None
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """The outcome of a check, and the function to go on with.
+
+    Attributes
+    ----------
+    exercise : Exercise
+    outcome : Outcome
+    message : str
+        Markdown.
+    function : callable
+        The learner's where it passed, else the reference.
+    picture : uint8 array of shape [H, W, 3], optional
+    alt : str
+        What the picture shows.
+    """
+
+    exercise: Exercise
+    outcome: Outcome
+    message: str
+    function: Callable
+    picture: np.ndarray | None = None
+    alt: str = ""
+
+    _MARKS = {
+        Outcome.PASS: "✓ **Right.**",
+        Outcome.WRONG: "✗ **Not yet.**",
+        Outcome.NOT_ATTEMPTED: "○ **Not attempted.**",
+        Outcome.ERROR: "! **An error.**",
+    }
+
+    @property
+    def text(self) -> str:
+        """The whole verdict in Markdown, with who goes on from here."""
+        text = f"{self._MARKS[self.outcome]} {self.message}"
+        if self.outcome is not Outcome.PASS:
+            text += f" *What follows uses the reference for `{self.exercise.name}`.*"
+        return text
+
+    def _repr_mimebundle_(self, include=None, exclude=None):
+        return {"text/markdown": self.text, "text/plain": self.text}
+
+
+def judge(exercise: Exercise, answer: Callable, *, seed: int = 0, time_limit: float = TIME_LIMIT) -> Verdict:
+    """Judge an answer: call it on the exercise's cases and compare with the reference.
+
+    Parameters
+    ----------
+    exercise : Exercise
+    answer : callable
+        The learner's function.
+    seed : int
+        Of the random cases.
+    time_limit : float
+        Seconds for all cases; an endless loop ends here.
+
+    Returns
+    -------
+    Verdict
+        Whatever the answer does: its exceptions are caught and explained. Only Ctrl-C gets through.
+    """
+
+    def verdict(outcome, message, picture=None, alt=""):
+        function = answer if outcome is Outcome.PASS else exercise.reference
+        return Verdict(exercise, outcome, message, function, picture, alt)
+
+    if not callable(answer):
+        return verdict(
+            Outcome.ERROR, f"`{exercise.name}` is {_shown(answer)}; it must be a function (`def ...`)."
+        )
+    blank = _unfinished(answer)
+    if blank:
+        return verdict(Outcome.NOT_ATTEMPTED, blank)
+    try:
+        with _time_limit(time_limit):
+            trials = [_try(answer, arguments) for arguments in exercise.cases(np.random.default_rng(seed))]
+    except _TooSlow:
+        return verdict(
+            Outcome.ERROR,
+            f"It was stopped after {time_limit:g} seconds. Is there a loop that never ends? "
+            "Whatever a loop waits for must change inside it.",
+        )
+    if all(trial.result is None and trial.error is None for trial in trials):
+        return verdict(
+            Outcome.WRONG, "Your function returns nothing (`None`) each time. Is there a `return` at its end?"
+        )
+    for trial in trials:
+        problem = _problem(exercise, trial)
+        if problem is not None:
+            break
+    else:
+        return verdict(Outcome.PASS, f"{len(trials)} cases agree with the reference.")
+    slip = _slip_behind(exercise, trials)
+    if trial.error is not None and slip is None:
+        return verdict(Outcome.ERROR, problem + _line_of(trial.error, answer))
+    picture, alt = _drawn(exercise, trial)
+    return verdict(Outcome.WRONG, f"{slip.message} {problem}" if slip else problem, picture, alt)
+
+
+@dataclass(frozen=True)
+class _Trial:
+    """One call of an answer: what it was given, what it left of that, and what came out."""
+
+    arguments: tuple
+    left: tuple
+    result: object = None
+    error: Exception | None = None
+
+
+def _try(function, arguments) -> _Trial:
+    given = copy.deepcopy(arguments)
+    try:
+        return _Trial(arguments, given, result=function(*given))
+    except Exception as error:
+        return _Trial(arguments, given, error=error)
+
+
+def _problem(exercise, trial) -> str | None:
+    """What is wrong with a trial, in Markdown; None if it is as it should be."""
+    call = f"`{_call(exercise, trial.arguments)}`"
+    if trial.error is not None:
+        return f"For {call} your function raises `{type(trial.error).__name__}: {trial.error}`."
+    if difference(trial.left, trial.arguments) is not None:
+        return (
+            f"Your function changes what it is given: after {call} the arguments are others than before. "
+            "Work on a copy."
+        )
+    problem = exercise.same(trial.result, exercise.reference(*copy.deepcopy(trial.arguments)))
+    return None if problem is None else f"For {call} {problem}"
+
+
+def _slip_behind(exercise, trials) -> Slip | None:
+    """The first slip that does what the answer did, in every trial."""
+    for slip in exercise.slips:
+        if all(_alike(exercise, trial, _try(slip.wrong, trial.arguments)) for trial in trials):
+            return slip
+    return None
+
+
+def _alike(exercise, trial, other) -> bool:
+    if trial.error is not None or other.error is not None:
+        return type(trial.error) is type(other.error)
+    return exercise.same(trial.result, other.result) is None
+
+
+def _drawn(exercise, trial):
+    """A picture of a wrong answer; an answer too odd to draw has none."""
+    if exercise.draw is None:
+        return None, ""
+    try:
+        expected = exercise.reference(*copy.deepcopy(trial.arguments))
+        return exercise.draw(trial.arguments, trial.result, expected)
+    except Exception:
+        return None, ""
+
+
+def difference(answer, expected) -> str | None:
+    """Say in Markdown how an answer differs from what is expected, or return None if it does not.
+
+    Numbers may differ by `TOLERANCE`. Lists, tuples and arrays are the same if their numbers are.
+    """
+    if expected is None or isinstance(expected, str | bool | np.bool_):
+        same = answer == expected if np.ndim(answer) == 0 else False
+        return None if same else f"it gives {_shown(answer)}, expected is {_shown(expected)}."
+    try:
+        got, wanted = np.asarray(answer, dtype=np.float64), np.asarray(expected, dtype=np.float64)
+    except (TypeError, ValueError):
+        return _parts_differ(answer, expected)
+    if got.shape != wanted.shape:
+        return f"it gives {_shown(answer)}, {_shape_of(got)}; expected is {_shown(expected)}, {_shape_of(wanted)}."
+    if np.allclose(got, wanted, rtol=TOLERANCE, atol=TOLERANCE, equal_nan=True):
+        return None
+    return f"it gives {_shown(answer)}, expected is {_shown(expected)}."
+
+
+def _parts_differ(answer, expected):
+    """`difference` for what is no array: tuples, lists and dicts of unequal parts, part by part."""
+    if isinstance(expected, dict):
+        if not isinstance(answer, dict) or set(answer) != set(expected):
+            return f"it gives {_shown(answer)}, expected is {_shown(expected)}."
+        parts = [(f"under {key!r} ", answer[key], expected[key]) for key in expected]
+    elif isinstance(expected, list | tuple):
+        if not isinstance(answer, list | tuple | np.ndarray) or len(answer) != len(expected):
+            return f"it gives {_shown(answer)}, expected is {_shown(expected)}."
+        parts = [
+            (f"in place {place} ", part, wanted)
+            for place, (part, wanted) in enumerate(zip(answer, expected, strict=True))
+        ]
+    else:
+        return f"it gives {_shown(answer)}, expected is {_shown(expected)}."
+    for where, part, wanted in parts:
+        problem = difference(part, wanted)
+        if problem:
+            return where + problem
+    return None
+
+
+def unfinished(source: str, name: str) -> str | None:
+    """Say why the function `name` in `source` is still the stub it was, or return None if it is not."""
+    tree = ast.parse(textwrap.dedent(source))
+    for node in ast.walk(tree):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and node.name == name:
+            break
+    else:
+        return None
+    body = node.body[1:] if ast.get_docstring(node) is not None else node.body
+    if all(_says_nothing(statement) for statement in body):
+        return f"Write the body of `{name}` in place of the `...`, then run the cell again."
+    indexing = {
+        id(part) for index in ast.walk(node) if isinstance(index, ast.Subscript) for part in ast.walk(index)
+    }
+    for part in ast.walk(node):
+        if isinstance(part, ast.Constant) and part.value is Ellipsis and id(part) not in indexing:
+            return f"Line {part.lineno} still holds a `...` to be replaced."
+    return None
+
+
+def _says_nothing(statement) -> bool:
+    if isinstance(statement, ast.Return):
+        statement = ast.Expr(statement.value or ast.Constant(None))
+    if isinstance(statement, ast.Raise):
+        return "NotImplementedError" in ast.dump(statement)
+    return isinstance(statement, ast.Pass) or (
+        isinstance(statement, ast.Expr)
+        and isinstance(statement.value, ast.Constant)
+        and statement.value.value in (None, Ellipsis)
+    )
+
+
+def _unfinished(function) -> str | None:
+    try:
+        return unfinished(inspect.getsource(function), function.__name__)
+    except (OSError, TypeError, SyntaxError):  # no source to look at: only its results can be judged
+        return None
+
+
+class _TooSlow(BaseException):
+    """Raised inside a learner's function that runs too long; no `except Exception` of theirs catches it."""
+
+
+@contextmanager
+def _time_limit(seconds: float) -> Iterator[None]:
+    """Raise `_TooSlow` in this thread after `seconds`; works on every system, but not inside one long C call."""
+    thread = ctypes.c_ulong(threading.get_ident())
+    lock, over = threading.Lock(), False
+
+    def stop():
+        with lock:
+            if not over:
+                ctypes.pythonapi.PyThreadState_SetAsyncExc(thread, ctypes.py_object(_TooSlow))
+
+    timer = threading.Timer(seconds, stop)
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        with lock:
+            over = True
+        timer.cancel()
+
+
+def _line_of(error, answer) -> str:
+    """The line of an answer in which an error arose."""
+    written = getattr(getattr(answer, "__code__", None), "co_filename", None)
+    own = [frame for frame in traceback.extract_tb(error.__traceback__) if frame.filename == written]
+    if not own:
+        return ""
+    return f" It arises in line {own[-1].lineno}: `{linecache.getline(own[-1].filename, own[-1].lineno).strip()}`."
+
+
+def _call(exercise, arguments) -> str:
+    return f"{exercise.name}({', '.join(_shown(argument, bare=True) for argument in arguments)})"
+
+
+def _shown(value, *, bare: bool = False) -> str:
+    """A value, short enough for a message; in backticks unless `bare`."""
+    if isinstance(value, np.ndarray):
+        value = np.round(value, 4).tolist() if value.dtype.kind in "fc" else value.tolist()
+    elif isinstance(value, np.generic):
+        value = value.item()
+    if isinstance(value, float):
+        value = round(value, 4)
+    text = "a function" if callable(value) else repr(value)
+    if len(text) > 160:
+        text = text[:120] + " ... " + text[-30:]
+    return text if bare else f"`{text}`"
+
+
+def _shape_of(array) -> str:
+    return f"an array of shape {array.shape}" if array.ndim else "a single number"

@@ -1,0 +1,3 @@
+"""Exercises of notebook region_proposals."""
+
+EXERCISES = ()

@@ -1,0 +1,3 @@
+"""Exercises of notebook svm_training."""
+
+EXERCISES = ()
