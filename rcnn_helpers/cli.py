@@ -233,7 +233,27 @@ def course(options) -> None:
     """Run the whole course and print its result table."""
     from rcnn_helpers.course.run import run_course
 
-    run_course(profile=options.profile, notebooks=not options.no_notebooks)
+    run_course(profile=options.profile, notebooks=not options.no_notebooks, record=options.record)
+
+
+def progress(options) -> None:
+    """Show or forget what the learner has done."""
+    from rcnn_helpers.course import progress as learner
+    from rcnn_helpers.course.exercises import exercises
+
+    if options.reset:
+        print(f"Forgotten: the exercises and predictions in {learner.reset()}")
+        return
+    outcomes = {entry["name"]: entry for entry in learner.entries("exercise")}
+    print(f"{'notebook':10s}{'exercise':24s}{'level':8s}{'minutes':>7s}  outcome")
+    for name, exercise in exercises().items():
+        entry = outcomes.get(name, {"outcome": "not attempted"})
+        outcome = "pass" if entry.get("passed") else entry["outcome"]
+        level = "●" * exercise.difficulty + "○" * (3 - exercise.difficulty)
+        print(f"{exercise.notebook:10s}{name:24s}{level:8s}{exercise.minutes:7d}  {outcome}")
+    passed = sum(outcomes.get(name, {}).get("passed", False) for name in exercises())
+    n_predictions = len(learner.entries("prediction"))
+    print(f"{passed} of {len(exercises())} exercises passed, {n_predictions} predictions written down")
 
 
 # -- pieces ------------------------------------------------------------------------------------------------
@@ -421,9 +441,14 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument("--profile", choices=sorted(settings.PROFILES))
     _common_options(command)
 
+    command = _command(commands, "progress", progress, "show which exercises you have passed, or begin anew")
+    command.add_argument("--reset", action="store_true", help="forget all exercises and predictions")
     command = _command(commands, "course", course, "run the whole course on embedded data")
     command.add_argument("--profile", choices=sorted(settings.PROFILES))
     command.add_argument("--no-notebooks", action="store_true", help="run the stages only")
+    command.add_argument(
+        "--record", action="store_true", help="write what the stages took into data/costs.csv"
+    )
     _common_options(command)
     return parser
 

@@ -1,16 +1,18 @@
 """Build the course's notebooks from their sources, execute them, and check that they are up to date.
 
-Each notebook has one source, a ``py:percent`` script in ``notebooks/sources``. Only the sources are edited:
+Only the sources in ``notebooks/sources`` are edited. From each come two notebooks: the student's, where three dots
+stand for the solutions, and in ``notebooks/solutions`` the same with all exercises solved.
 
-    python -m rcnn_helpers.course.notebooks --write    # generate, execute and save notebooks/*.ipynb
+    python -m rcnn_helpers.course.notebooks --write    # generate, execute and save
     python -m rcnn_helpers.course.notebooks --check    # fail on a stale notebook or a failing cell; save nothing
 """
 
 import argparse
-import hashlib
 import os
 import sys
+import tempfile
 import time
+from dataclasses import dataclass
 from pathlib import Path
 
 import jupytext
@@ -18,41 +20,75 @@ import nbformat
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError
 
+from rcnn_helpers.course import costs
+from rcnn_helpers.course.exercises import Outcome
+from rcnn_helpers.course.progress import entries
+from rcnn_helpers.course.sources import NOTEBOOKS, sources, with_solution, without_solution
 from rcnn_helpers.storage import atomic_write
 
-NOTEBOOKS = Path(__file__).resolve().parents[2] / "notebooks"
 LARGEST_NOTEBOOK = 1_500_000  # bytes
 WIDGET_MIME = "application/vnd.jupyter.widget-view+json"
-WIDGET_PLACEHOLDER = (
-    "An interactive view: run this cell in JupyterLab to use it. The next figure is its static twin."
+SOLUTIONS = "solutions"  # folder of the solved notebooks, beside the sources
+_SOLUTION_NOTE = (
+    "> **With solutions.** This is the chapter `{name}` with every exercise solved. To keep it small, its "
+    "pictures were left out when it was saved; they are in the chapter itself, and appear here when you run it."
 )
 
 
-def sources(folder: Path = NOTEBOOKS) -> list[Path]:
-    """Return the sources of all notebooks in course order."""
-    return sorted((folder / "sources").glob("[0-9][0-9]_*.py"))
+def build(source: Path, *, solved: bool = False) -> nbformat.NotebookNode:
+    """Return the unexecuted notebook of one source, the same for the same source.
 
-
-def build(source: Path) -> nbformat.NotebookNode:
-    """Return the unexecuted notebook of one source, the same for the same source."""
-    text = source.read_text(encoding="utf-8")
-    notebook = jupytext.reads(text, fmt="py:percent")
+    Parameters
+    ----------
+    source : Path
+    solved : bool
+        Keep the solutions of the exercises instead of cutting them.
+    """
+    notebook = jupytext.reads(source.read_text(encoding="utf-8"), fmt="py:percent")
+    for cell in notebook.cells:
+        exercise = cell.metadata.get("exercise")
+        if exercise:
+            code = with_solution(cell.source) if solved else without_solution(cell.source)
+            cell.source = f"%%exercise {exercise}\n{code}"
+    if solved:
+        note = nbformat.v4.new_markdown_cell(_SOLUTION_NOTE.format(name=source.stem))
+        notebook.cells.insert(1, note)
     for position, cell in enumerate(notebook.cells):
         cell["id"] = f"{source.stem[:2]}-{position:03d}"
     notebook.metadata = {
         "kernelspec": {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"},
         "language_info": {"name": "python"},
-        "rcnn_course": {
-            "source": f"sources/{source.name}",
-            "source_sha256": hashlib.sha256(text.encode()).hexdigest(),
-        },
+        "rcnn_course": {"source": source.name, "solved": solved},
     }
     notebook.nbformat, notebook.nbformat_minor = 4, 5
     return notebook
 
 
-def execute(notebook: nbformat.NotebookNode, *, folder: Path = NOTEBOOKS, timeout: float = 1800) -> float:
-    """Run all cells in place, in `folder`, and return the seconds taken.
+def saved_as(source: Path, *, solved: bool = False, folder: Path = NOTEBOOKS) -> Path:
+    """Return where the notebook of `source` is saved."""
+    return (folder / SOLUTIONS if solved else folder) / f"{source.stem}.ipynb"
+
+
+@dataclass(frozen=True)
+class Run:
+    """What executing a notebook took.
+
+    Attributes
+    ----------
+    seconds : float
+    memory : float
+        Largest resident memory of the kernel, MB; NaN where the system does not tell.
+    outcomes : dict of str to str
+        Outcome of each exercise.
+    """
+
+    seconds: float
+    memory: float
+    outcomes: dict
+
+
+def execute(notebook: nbformat.NotebookNode, *, folder: Path = NOTEBOOKS, timeout: float = 1800) -> Run:
+    """Run all cells in place, in `folder`, as someone who has not done any exercise before.
 
     Raises
     ------
@@ -66,13 +102,23 @@ def execute(notebook: nbformat.NotebookNode, *, folder: Path = NOTEBOOKS, timeou
         resources={"metadata": {"path": str(folder)}},
         store_widget_state=False,
     )
-    started = time.perf_counter()
-    client.execute()
-    return time.perf_counter() - started
+    with tempfile.TemporaryDirectory() as progress:
+        started = time.perf_counter()
+        with client.setup_kernel(env={**os.environ, "RCNN_PROGRESS": progress}):
+            for index, cell in enumerate(notebook.cells):
+                client.execute_cell(cell, index)
+            seconds = time.perf_counter() - started
+            memory = costs.peak_memory(client.km.provisioner.pid)
+        outcomes = {entry["name"]: entry["outcome"] for entry in entries("exercise", Path(progress))}
+    return Run(seconds, memory, outcomes)
 
 
 def tidy_outputs(notebook: nbformat.NotebookNode) -> None:
-    """Drop what only makes sense while a kernel runs: progress bars and live widget views, in place."""
+    """Drop what only makes sense while a kernel runs, in place.
+
+    Progress bars and live widget views go; a widget leaves the picture and text it gives beside its view. Of a
+    figure the JPEG stays and the HTML that JupyterLab shows in its place goes.
+    """
     for cell in notebook.cells:
         if cell.cell_type != "code":
             continue
@@ -81,35 +127,64 @@ def tidy_outputs(notebook: nbformat.NotebookNode) -> None:
         for output in cell.outputs:
             if output.output_type == "stream" and output.name == "stderr" and "\r" in output.text:
                 continue
-            if output.get("data", {}).pop(WIDGET_MIME, None) is not None:
-                if "%|" in output.data.get("text/plain", ""):  # tqdm's bar, drawn as a widget
+            data = output.get("data", {})
+            if "image/jpeg" in data:
+                data.pop("text/html", None)
+            if data.pop(WIDGET_MIME, None) is not None and set(data) == {"text/plain"}:
+                text = data["text/plain"]
+                if not text or "%|" in text:  # a widget of buttons; tqdm's bar, drawn as a widget
                     continue
-                output.data["text/plain"] = WIDGET_PLACEHOLDER
             kept.append(output)
         cell.outputs = kept
 
 
-def stale(source: Path, folder: Path = NOTEBOOKS) -> str | None:
-    """Return why the committed notebook of `source` does not match it, or None if it does."""
-    path = folder / f"{source.stem}.ipynb"
+def drop_pictures(notebook: nbformat.NotebookNode) -> None:
+    """Leave only the descriptions of all pictures, in place."""
+    for cell in notebook.cells:
+        for output in cell.get("outputs", []):
+            for kind in ("image/jpeg", "image/png"):
+                if output.get("data", {}).pop(kind, None) is not None:
+                    output.metadata.pop(kind, None)
+
+
+def stale(source: Path, *, solved: bool = False, folder: Path = NOTEBOOKS) -> str | None:
+    """Return why the saved notebook of `source` does not match it, or None if it does."""
+    path = saved_as(source, solved=solved, folder=folder)
+    name = str(path.relative_to(folder))
     if not path.exists():
-        return f"{path.name} is missing; run: make notebooks"
+        return f"{name} is missing; run: make notebooks"
     if path.stat().st_size > LARGEST_NOTEBOOK:
         size = f"{path.stat().st_size:,} bytes, more than {LARGEST_NOTEBOOK:,}"
-        return f"{path.name} has {size}; use smaller figures"
-    committed, fresh = nbformat.read(path, as_version=4), build(source)
-    if [(c.cell_type, c.source) for c in committed.cells] != [(c.cell_type, c.source) for c in fresh.cells]:
-        return f"{path.name} was generated from an older {source.name}; run: make notebooks"
-    for cell in committed.cells:
+        return f"{name} has {size}; use smaller figures"
+    saved, fresh = nbformat.read(path, as_version=4), build(source, solved=solved)
+    if [(c.cell_type, c.source) for c in saved.cells] != [(c.cell_type, c.source) for c in fresh.cells]:
+        return f"{name} was generated from an older {source.name}; run: make notebooks"
+    for cell in saved.cells:
         if cell.cell_type == "code" and cell.source.strip() and cell.execution_count is None:
-            return f"{path.name} holds a cell that was not executed; run: make notebooks"
-        if any(output.output_type == "error" for output in cell.get("outputs", [])):
-            return f"{path.name} holds a cell that failed; run: make notebooks"
+            return f"{name} holds a cell that was not executed; run: make notebooks"
+        for output in cell.get("outputs", []):
+            if output.output_type == "error":
+                return f"{name} holds a cell that failed; run: make notebooks"
+            for kind in ("image/jpeg", "image/png"):
+                if kind in output.get("data", {}) and not output.metadata.get(kind, {}).get("alt"):
+                    return f"{name} holds a picture without alt text in cell {cell.id}; show it by plots.show"
     return None
 
 
-def run_all(*, write: bool, only: list[str] | None = None, folder: Path = NOTEBOOKS) -> dict[str, float]:
-    """Execute every notebook in course order and print the seconds each took.
+def wrong_outcomes(run: Run, *, solved: bool) -> list[str]:
+    """Return the exercises that should have passed in a solution notebook, or been untouched in a student's."""
+    wanted = Outcome.PASS if solved else Outcome.NOT_ATTEMPTED
+    return [
+        f"exercise {name}: {outcome}, not {wanted}"
+        for name, outcome in run.outcomes.items()
+        if outcome != wanted
+    ]
+
+
+def run_all(
+    *, write: bool, only: list[str] | None = None, solutions: bool = True, folder: Path = NOTEBOOKS
+) -> dict[str, Run]:
+    """Execute every notebook in course order and print what each took.
 
     Parameters
     ----------
@@ -117,37 +192,62 @@ def run_all(*, write: bool, only: list[str] | None = None, folder: Path = NOTEBO
         Save the executed notebooks; a notebook that fails leaves its old file as it was.
     only : list of str, optional
         Numbers of the notebooks to run, such as ``["01", "07"]``.
+    solutions : bool
+        Execute the solution notebooks as well.
 
     Returns
     -------
-    dict from notebook name to seconds
+    dict from notebook, such as ``"01_region_proposals"`` or ``"solutions/01_region_proposals"``, to `Run`
 
     Raises
     ------
     SystemExit
-        If a notebook failed, after all of them have run.
+        If a notebook failed, or an exercise had another outcome than it should, after all have run.
     """
-    seconds, failures = {}, []
+    runs, failures = {}, []
+    print(f"{'notebook':44s} {'seconds':>8s} {'memory':>9s}  exercises")
     for source in sources(folder):
         if only and source.stem[:2] not in only:
             continue
-        print(f"{source.stem} ...", end=" ", flush=True)
-        notebook = build(source)
-        try:
-            seconds[source.stem] = execute(notebook, folder=folder)
-        except CellExecutionError as error:
-            failures.append(source.stem)
-            print(f"FAILED\n{error}")
-            continue
-        print(f"{seconds[source.stem]:.1f} s", flush=True)
-        if write:
-            tidy_outputs(notebook)
-            text = nbformat.writes(notebook) + "\n"
-            atomic_write(folder / f"{source.stem}.ipynb", lambda file, text=text: file.write(text.encode()))
-    print(f"{len(seconds)} notebooks in {sum(seconds.values()):.0f} s, {len(failures)} failed")
+        for solved in (False, True) if solutions else (False,):
+            path = saved_as(source, solved=solved, folder=folder)
+            name = str(path.relative_to(folder).with_suffix(""))
+            notebook = build(source, solved=solved)
+            print(f"{name:44s}", end=" ", flush=True)
+            try:
+                runs[name] = run = execute(notebook, folder=folder)
+            except CellExecutionError as error:
+                failures.append(name)
+                print(f"FAILED\n{error}")
+                continue
+            print(f"{run.seconds:8.1f} {run.memory:6.0f} MB  {len(run.outcomes)}", flush=True)
+            for problem in wrong_outcomes(run, solved=solved):
+                failures.append(name)
+                print(f"  {problem}")
+            if write and name not in failures:
+                tidy_outputs(notebook)
+                if solved:
+                    drop_pictures(notebook)
+                path.parent.mkdir(exist_ok=True)
+                text = nbformat.writes(notebook) + "\n"
+                atomic_write(path, lambda file, text=text: file.write(text.encode()))
+    seconds = sum(run.seconds for run in runs.values())
+    print(f"{len(runs)} notebooks in {seconds:.0f} s, {len(set(failures))} failed")
     if failures:
-        raise SystemExit(f"failed: {', '.join(failures)}")
-    return seconds
+        raise SystemExit(f"failed: {', '.join(sorted(set(failures)))}")
+    return runs
+
+
+def record_costs(runs: dict[str, Run]) -> None:
+    """Keep what the student notebooks took, for their first cells to say."""
+    from rcnn_helpers import settings
+
+    steps = {
+        f"notebook {name[:2]}": (run.seconds, run.memory)
+        for name, run in runs.items()
+        if not name.startswith(SOLUTIONS)
+    }
+    costs.record(settings.get_profile().name, settings.choose_device(), steps)
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -163,10 +263,17 @@ def main(arguments: list[str] | None = None) -> None:
     # A kernel started from here must not guess at a terminal's width or wait for one.
     os.environ.setdefault("PYDEVD_DISABLE_FILE_VALIDATION", "1")
     if options.check:
-        problems = [problem for source in sources() if (problem := stale(source))]
+        problems = [
+            problem
+            for source in sources()
+            for solved in (False, True)
+            if (problem := stale(source, solved=solved))
+        ]
         if problems:
             sys.exit("\n".join(problems))
-    run_all(write=options.write, only=options.only.split(",") if options.only else None)
+    runs = run_all(write=options.write, only=options.only.split(",") if options.only else None)
+    if options.write:
+        record_costs(runs)
 
 
 if __name__ == "__main__":

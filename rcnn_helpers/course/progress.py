@@ -1,8 +1,8 @@
 """What the learner has done so far: exercises and predictions, one small file each.
 
-The files lie in the user's data folder, or where ``RCNN_PROGRESS`` says, apart from the cache, which a class may
-share and anyone may delete. ``rcnn progress`` lists them and ``rcnn progress --reset`` removes them. Nothing leaves
-the machine.
+The files lie in the user's data folder, or where ``RCNN_PROGRESS`` says, apart from the cache, which a class
+may share and anyone may delete. ``rcnn progress`` lists them and ``rcnn progress --reset`` removes them. Nothing
+leaves the machine.
 """
 
 import os
@@ -44,22 +44,22 @@ def record(kind: str, name: str, entry: dict) -> None:
         warnings.warn(f"your progress is not kept: {error}", stacklevel=2)
 
 
+def record_outcome(exercise: str, outcome: str) -> None:
+    """Keep the outcome of a check; an exercise once passed stays so, whatever is tried later."""
+    before = recall("exercise", exercise) or {}
+    passed = outcome == "pass" or before.get("passed", False)
+    record("exercise", exercise, {"outcome": outcome, "passed": passed})
+
+
 def recall(kind: str, name: str) -> dict | None:
     """Return the entry last recorded, or None; a damaged file counts as none."""
-    path = _path(kind, name)
-    if not path.exists():
-        return None
-    try:
-        entry = read_json(path)
-    except RCNNError:
-        return None
-    return entry if isinstance(entry, dict) else None
+    return _read(_path(kind, name))
 
 
-def entries(kind: str) -> list[dict]:
-    """Return all entries of a kind, by name."""
-    found = [recall(kind, path.stem) for path in sorted((folder() / kind).glob("*.json"))]
-    return [entry for entry in found if entry]
+def entries(kind: str, where: Path | None = None) -> list[dict]:
+    """Return all entries of a kind, by name; from another folder than the learner's if `where` names one."""
+    files = sorted(((where or folder()) / kind).glob("*.json"))
+    return [entry for entry in map(_read, files) if entry]
 
 
 def reset() -> Path:
@@ -72,3 +72,13 @@ def reset() -> Path:
 
 def _path(kind: str, name: str) -> Path:
     return folder() / kind / f"{re.sub(r'[^A-Za-z0-9_-]+', '_', name)}.json"
+
+
+def _read(path: Path) -> dict | None:
+    if not path.exists():
+        return None
+    try:
+        entry = read_json(path)
+    except RCNNError:
+        return None
+    return entry if isinstance(entry, dict) else None

@@ -2,11 +2,12 @@
 
 import time
 
-from rcnn_helpers.course.workspace import Course
+from rcnn_helpers.course import costs
+from rcnn_helpers.course.workspace import STAGES, Course
 from rcnn_helpers.storage import write_json
 
 
-def run_course(*, profile: str | None = None, notebooks: bool = True) -> dict:
+def run_course(*, profile: str | None = None, notebooks: bool = True, record: bool = False) -> dict:
     """Run all stages, then all notebooks, and print the result table and where to look.
 
     Parameters
@@ -15,6 +16,8 @@ def run_course(*, profile: str | None = None, notebooks: bool = True) -> dict:
         By default ``RCNN_PROFILE``, else ``laptop``.
     notebooks : bool
         Execute the notebooks as well. They are not saved: ``make notebooks`` does that.
+    record : bool
+        Write what the stages took that were not in the cache into ``data/costs.csv``.
 
     Returns
     -------
@@ -24,26 +27,26 @@ def run_course(*, profile: str | None = None, notebooks: bool = True) -> dict:
     """
     course = Course(profile)
     print(f"The course on ToyVOC, profile {course.profile.name}, device {course.device}")
-    seconds = {}
-
-    def timed(stage, compute):
+    seconds, measured = {}, {}
+    for stage in STAGES:
+        was_missing = course.missing([stage])
+        costs.reset_peak_memory()
         started = time.perf_counter()
-        value = compute()
+        course.compute(stage)
         seconds[stage] = time.perf_counter() - started
-        print(f"  {stage:34s} {seconds[stage]:7.1f} s", flush=True)
-        return value
-
-    timed("drawing ToyVOC", lambda: (course.trainval, course.test))
-    timed("proposals", lambda: (course.proposals("trainval"), course.proposals("test")))
-    timed("features of trainval", lambda: course.features("trainval"))
-    timed("SVMs with hard negatives", lambda: course.detector)
-    timed("detection on test", lambda: course.detections)
-    evaluation = timed("evaluation", lambda: course.evaluation)
+        if was_missing:
+            measured[stage] = (seconds[stage], costs.peak_memory())
+        print(
+            f"  {stage:34s} {seconds[stage]:7.1f} s{'' if was_missing else '  (from the cache)'}", flush=True
+        )
+    if record:
+        costs.record(course.profile.name, course.device, measured)
+    evaluation = course.evaluation
     recall = _recall(course)
     if notebooks:
         from rcnn_helpers.course.notebooks import run_all
 
-        seconds["notebooks"] = sum(run_all(write=False).values())
+        seconds["notebooks"] = sum(run.seconds for run in run_all(write=False, solutions=False).values())
     result = {
         "profile": course.profile.name,
         "device": course.device,

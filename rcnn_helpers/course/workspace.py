@@ -10,6 +10,11 @@ from dataclasses import asdict
 from functools import cached_property
 
 from rcnn_helpers import settings
+from rcnn_helpers.errors import SettingsError
+
+# The stages in their order, and those that each notebook builds on.
+STAGES = ("pictures", "proposals", "features", "detector", "detections")
+NEEDS = {"00": STAGES, "01": STAGES[:1], "02": STAGES[:2], "03": STAGES[:3], "05": STAGES[:3], "07": STAGES}
 
 
 class Course:
@@ -31,6 +36,41 @@ class Course:
         self.progress = progress
         self.folder = settings.cache_dir() / "course" / self.profile.name
         self._proposals: dict[str, dict] = {}
+
+    def compute(self, stage: str) -> None:
+        """Bring one of `STAGES` about, for training and test pictures."""
+        if stage == "pictures":
+            _ = self.trainval, self.test
+        elif stage == "proposals":
+            _ = self.proposals("trainval"), self.proposals("test")
+        elif stage == "features":
+            self.features("trainval")
+        elif stage == "detector":
+            _ = self.detector
+        elif stage == "detections":
+            _ = self.detections
+        else:
+            raise SettingsError(f"there is no stage {stage!r}; there are {', '.join(STAGES)}")
+
+    def missing(self, stages=STAGES) -> list[str]:
+        """Return those of `stages` whose results are not in the cache, as far as its files tell."""
+        train, val, test = self.profile.train_images, self.profile.val_images, self.profile.test_images
+
+        def holds(folder, *splits_and_counts):
+            names = {path.stem for path in (self.folder / folder).glob("*/*")}
+            return all(
+                sum(name.startswith(f"{split}_") for name in names) >= count
+                for split, count in splits_and_counts
+            )
+
+        there = {
+            "pictures": any(settings.cache_dir().glob(f"toyvoc-*-{train}-{val}-{test}")),
+            "proposals": holds("proposals", ("train", train), ("val", val), ("test", test)),
+            "features": holds("features", ("train", train), ("val", val)),
+            "detector": any(self.folder.glob("detector-*")),
+            "detections": holds("features", ("test", test)),
+        }
+        return [stage for stage in stages if not there[stage]]
 
     def dataset(self, split: str):
         """ToyVOC's `split`: train, val, trainval or test."""
@@ -124,19 +164,37 @@ class Course:
         return digest.hexdigest()[:12]
 
 
-def open_course(profile: str | None = None, *, device: str | None = None) -> Course:
-    """Open the course for a notebook: style the figures and print what this kernel runs on."""
+def open_course(
+    notebook: str | None = None, *, profile: str | None = None, device: str | None = None
+) -> Course:
+    """Open the course for a notebook: style the figures and print what this kernel runs on.
+
+    Parameters
+    ----------
+    notebook : str, optional
+        Number of the notebook, such as ``"07"``.
+    profile, device : str, optional
+        As in `Course`.
+    """
     import platform
 
     import torch
     import torchvision
+    from IPython import get_ipython
 
+    from rcnn_helpers.course import costs
+    from rcnn_helpers.course.exercises import magic
     from rcnn_helpers.plots import use_style
 
     use_style()
+    if get_ipython() is not None:
+        magic.register(get_ipython())
     course = Course(profile, device=device)
     print(
         f"Python {platform.python_version()}, torch {torch.__version__}, torchvision {torchvision.__version__}; "
         f"device {course.device}; profile {course.profile.name}"
     )
+    if notebook is not None:
+        missing = course.missing(NEEDS.get(notebook, ()))
+        print(costs.forecast(course.profile.name, course.device, notebook, missing))
     return course

@@ -75,7 +75,8 @@ class Exercise:
     hints : sequence of str
         Markdown, from a nudge to nearly the answer.
     same : callable, optional
-        ``same(answer, expected)`` says in Markdown how an answer differs, or returns None. By default `difference`.
+        ``same(answer, expected)`` says in Markdown how an answer differs, or returns None; `difference` unless
+        given.
     draw : callable, optional
         ``draw(arguments, answer, expected)`` gives a picture (uint8 [H, W, 3]) of a case that went wrong, and its
         description.

@@ -60,7 +60,7 @@ def run_exercise(shell, name: str, code: str) -> None:
             else _why_the_cell_failed(error)
         )
         verdict = Verdict(exercise, Outcome.ERROR, message, exercise.reference)
-        progress.record("exercise", name, {"outcome": str(verdict.outcome)})
+        progress.record_outcome(name, str(verdict.outcome))
     shell.user_ns[name] = verdict.function
     display(verdict)
     display(ExercisePanel(verdict, answer))

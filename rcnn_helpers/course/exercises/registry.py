@@ -70,7 +70,7 @@ def check(name: str, answer: Callable, *, seed: int = 0) -> Verdict:
     <Outcome.WRONG: 'wrong'>
     """
     verdict = judge(get_exercise(name), answer, seed=seed)
-    progress.record("exercise", name, {"outcome": str(verdict.outcome)})
+    progress.record_outcome(name, str(verdict.outcome))
     return verdict
 
 
