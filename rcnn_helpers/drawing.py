@@ -46,7 +46,7 @@ STYLES = {
     "proposal": BoxStyle("sky"),
     "detection": BoxStyle("sky"),
     "truth": BoxStyle("yellow", "dotted"),
-    "best": BoxStyle("green"),
+    "best": BoxStyle("green", "solid", "best "),
     "tp": BoxStyle("green", "solid", "✓ "),
     "fp": BoxStyle("vermillion", "dashed", "✗ "),
     "duplicate": BoxStyle("orange", "dashdot", "✗ 2nd "),

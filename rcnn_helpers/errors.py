@@ -44,3 +44,7 @@ class TrainingError(RCNNError, ValueError):
 
 class SettingsError(RCNNError, ValueError):
     """A setting names something that is not there: a layer, a class, a device."""
+
+
+class DisplayError(RCNNError, ValueError):
+    """Pictures, boxes or scores that cannot be shown."""

@@ -8,6 +8,7 @@ matplotlib is imported where it is needed, so that programs that only draw boxes
 """
 
 import base64
+import html
 import io
 from collections.abc import Mapping, Sequence
 
@@ -91,10 +92,23 @@ class Picture:
         return f"Picture({self.alt!r}, {len(self.data) / 1024:.0f} KiB)"
 
     def _repr_mimebundle_(self, include=None, exclude=None) -> tuple[dict, dict]:
-        """A plain JPEG, not HTML: code hosts show it in a notebook that nobody has run."""
-        metadata = {"alt": self.alt} | ({"width": self.width} if self.width else {})
-        content = {"image/jpeg": base64.b64encode(self.data).decode(), "text/plain": self.alt}
-        return content, {"image/jpeg": metadata}
+        """The JPEG twice: plain, which code hosts show, and as HTML, as JupyterLab has no alternative text else.
+
+        The mark in the metadata tells the builder of the notebooks that the HTML holds nothing of its own, so that
+        it need not be saved.
+        """
+        data = base64.b64encode(self.data).decode()
+        width = {"width": self.width} if self.width else {}
+        attributes = "".join(f' {name}="{value}"' for name, value in width.items())
+        content = {
+            "text/html": (
+                f'<img src="data:image/jpeg;base64,{data}" alt="{html.escape(self.alt)}"{attributes} '
+                'style="max-width: 100%; height: auto">'
+            ),
+            "image/jpeg": data,
+            "text/plain": self.alt,
+        }
+        return content, {"image/jpeg": {"alt": self.alt} | width, "rcnn_course": {"picture": True}}
 
 
 def use_style() -> None:

@@ -1,0 +1,133 @@
+// The browser's half of BoxCanvas: draws the picture and its box, and turns pointer and keys into a new box.
+
+const HANDLES = ["nw", "n", "ne", "e", "se", "s", "sw", "w"];
+const ARROWS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
+const SMALLEST_DRAWN = 3; // pixels on the screen; a shorter drag was meant as a click
+
+const clamp = (value, low, high) => Math.min(Math.max(value, low), high);
+
+// Two sides in order, at least one pixel apart, inside 0..length; as BoxCanvas._put_inside does it.
+function ordered(one, other, length) {
+  const start = clamp(Math.min(one, other), 0, length - 1);
+  return [start, clamp(Math.max(one, other), start + 1, length)];
+}
+
+// The box after its sides were moved: `part` names them ("nw", "e"), or is "all".
+export function changed([x1, y1, x2, y2], part, dx, dy, width, height) {
+  if (part === "all") {
+    dx = clamp(dx, -x1, width - x2);
+    dy = clamp(dy, -y1, height - y2);
+    return [x1 + dx, y1 + dy, x2 + dx, y2 + dy];
+  }
+  const [left, right] = ordered(x1 + part.includes("w") * dx, x2 + part.includes("e") * dx, width);
+  const [top, bottom] = ordered(y1 + part.includes("n") * dy, y2 + part.includes("s") * dy, height);
+  return [left, top, right, bottom];
+}
+
+function initialize({ model }) {
+  model.set("alive", true);
+  model.save_changes();
+}
+
+function render({ model, el }) {
+  const add = (parent, tag, name) => {
+    const node = document.createElement(tag);
+    node.className = name;
+    return parent.appendChild(node);
+  };
+  const stage = add(el, "div", "rcnn-canvas");
+  stage.tabIndex = 0;
+  stage.setAttribute("role", "application");
+  stage.dataset.lmSuppressShortcuts = "true"; // or JupyterLab would go to the next cell on an arrow key
+  const picture = add(stage, "img", "");
+  picture.alt = ""; // the stage says it
+  const outlines = add(stage, "div", "outlines");
+  const frame = add(stage, "div", "box");
+  for (const part of HANDLES) {
+    const handle = add(frame, "div", "handle");
+    handle.dataset.part = part;
+    handle.style.left = part.includes("w") ? "0" : part.includes("e") ? "100%" : "50%";
+    handle.style.top = part.includes("n") ? "0" : part.includes("s") ? "100%" : "50%";
+    handle.style.cursor = `${part}-resize`;
+  }
+  const size = () => [model.get("width"), model.get("height")];
+
+  function place(node, [x1, y1, x2, y2]) {
+    const [width, height] = size();
+    node.style.left = `${(100 * x1) / width}%`;
+    node.style.top = `${(100 * y1) / height}%`;
+    node.style.width = `${(100 * (x2 - x1)) / width}%`;
+    node.style.height = `${(100 * (y2 - y1)) / height}%`;
+  }
+  const showBox = () => place(frame, model.get("box"));
+  const showLabel = () => stage.setAttribute("aria-label", model.get("label"));
+  function showOutlines() {
+    outlines.replaceChildren();
+    for (const { box, look, label } of model.get("outlines")) {
+      const node = add(outlines, "div", `outline ${look}`);
+      place(node, box);
+      if (label) add(node, "span", "").textContent = label;
+    }
+  }
+  function showImage() {
+    URL.revokeObjectURL(picture.src);
+    picture.src = URL.createObjectURL(new Blob([model.get("image")]));
+  }
+  function send(box) {
+    model.set("box", box);
+    model.save_changes(); // the front end holds back what the kernel is too slow for
+  }
+
+  let drag = null;
+  function position(event) {
+    const seen = stage.getBoundingClientRect();
+    const [width, height] = size();
+    return [((event.clientX - seen.left) * width) / seen.width, ((event.clientY - seen.top) * height) / seen.height];
+  }
+  function begin(event) {
+    if (event.button !== 0) return;
+    event.preventDefault(); // no selecting of text
+    stage.focus();
+    stage.setPointerCapture(event.pointerId);
+    const part = event.target.dataset.part ?? (event.target === frame ? "all" : "new");
+    drag = { part, box: model.get("box"), from: position(event), seenFrom: [event.clientX, event.clientY] };
+  }
+  function go(event) {
+    if (!drag) return;
+    const [x, y] = position(event).map(Math.round);
+    const [fromX, fromY] = drag.from.map(Math.round);
+    if (drag.part === "new") {
+      const far = Math.hypot(event.clientX - drag.seenFrom[0], event.clientY - drag.seenFrom[1]);
+      if (far < SMALLEST_DRAWN) return;
+      drag = { ...drag, part: "se", box: [fromX, fromY, fromX, fromY] };
+    }
+    send(changed(drag.box, drag.part, x - fromX, y - fromY, ...size()));
+  }
+  const end = () => (drag = null);
+  function press(event) {
+    const arrow = ARROWS[event.key];
+    if (!arrow) return;
+    event.preventDefault();
+    event.stopPropagation();
+    const step = event.repeat ? 4 : 1; // a key held down goes faster
+    const part = event.shiftKey ? "se" : "all";
+    send(changed(model.get("box"), part, step * arrow[0], step * arrow[1], ...size()));
+  }
+  stage.addEventListener("pointerdown", begin);
+  stage.addEventListener("pointermove", go);
+  stage.addEventListener("pointerup", end);
+  stage.addEventListener("pointercancel", end);
+  stage.addEventListener("keydown", press);
+
+  const shown = { image: showImage, label: showLabel, outlines: showOutlines, box: showBox };
+  for (const [name, show] of Object.entries(shown)) {
+    model.on(`change:${name}`, show);
+    show();
+  }
+  return () => {
+    for (const [name, show] of Object.entries(shown)) model.off(`change:${name}`, show);
+    URL.revokeObjectURL(picture.src);
+  };
+}
+
+export default { initialize, render };

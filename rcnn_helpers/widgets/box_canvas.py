@@ -1,0 +1,55 @@
+"""A picture with one box on it that is drawn, dragged and resized by mouse, finger or keyboard."""
+
+from pathlib import Path
+
+import anywidget
+import traitlets
+
+_HERE = Path(__file__).parent
+
+
+class BoxCanvas(anywidget.AnyWidget):
+    """The picture, its box, and further boxes that are only shown.
+
+    Drag inside the box to move it, by a handle to resize it, and anywhere else to draw a new one. Arrow keys move
+    the box; with Shift they move its lower right corner.
+
+    Attributes
+    ----------
+    image : bytes
+        JPEG or PNG.
+    width, height : int
+        What boxes refer to, whatever the size of `image`.
+    box : list of four int
+        ``[x1, y1, x2, y2]``, half-open, at least one pixel wide and high, inside the picture.
+    outlines : list of dict
+        Boxes that cannot be moved: ``{"box": [...], "look": "truth" or "window", "label": str}``.
+    label : str
+        What screen readers say of it.
+    alive : bool
+        Set by the browser once it has loaded the script; False where nothing can be drawn.
+    """
+
+    _esm = _HERE / "box_canvas.js"
+    _css = _HERE / "box_canvas.css"
+
+    image = traitlets.Bytes().tag(sync=True)
+    width = traitlets.Int(1).tag(sync=True)
+    height = traitlets.Int(1).tag(sync=True)
+    box = traitlets.List(traitlets.Int(), [0, 0, 1, 1], minlen=4, maxlen=4).tag(sync=True)
+    outlines = traitlets.List().tag(sync=True)
+    label = traitlets.Unicode().tag(sync=True)
+    alive = traitlets.Bool(False).tag(sync=True)
+
+    @traitlets.validate("box")
+    def _put_inside(self, proposal):
+        """Sides in order, at least a pixel apart and inside the picture, wherever the box came from."""
+        x1, y1, x2, y2 = proposal.value
+        x1, x2 = _ordered(x1, x2, self.width)
+        y1, y2 = _ordered(y1, y2, self.height)
+        return [x1, y1, x2, y2]
+
+
+def _ordered(one, other, length):
+    start = min(max(min(one, other), 0), length - 1)
+    return start, min(max(one, other, start + 1), length)
