@@ -9,7 +9,7 @@ LAB_SETTINGS := $(VENV)/share/jupyter/lab/settings/overrides.json
 LAB_OPTIONS  ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help course lab test test-slow test-browser notebooks check-notebooks benchmark lint lock setup clean
+.PHONY: help course lab test test-slow test-browser notebooks check-notebooks site benchmark lint lock setup clean
 
 help:  ## list these commands
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | sort | awk -F'\t' '{printf "  make %-16s %s\n", $$1, $$2}'
@@ -48,6 +48,9 @@ notebooks: $(READY)  ## generate the notebooks from their sources and execute th
 
 check-notebooks: $(READY)  ## fail if a notebook is older than its source; execute all on the smoke profile
 	RCNN_PROFILE=smoke $(BIN)/python -m rcnn_helpers.course.notebooks --check
+
+site: $(READY)  ## build the course as a web site in the folder site, to be read without a network
+	$(BIN)/python -m rcnn_helpers.course.site
 
 benchmark: $(READY)  ## time every stage beside its peer
 	for script in tests/benchmarks/bench_*.py; do $(BIN)/python $$script || exit 1; done
