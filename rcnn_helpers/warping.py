@@ -104,20 +104,10 @@ def crop_geometry(
     ValueError
         If an option is out of range, a box is inverted, or a box lies wholly outside the image.
     """
-    if mode not in MODES:
-        raise ValueError(f"unknown warp mode {mode!r}; choose one of {', '.join(MODES)}")
-    if padding < 0 or 2 * padding >= size:
-        raise ValueError(
-            f"padding {padding} does not fit a crop of {size} pixels; take 0 to {(size - 1) // 2}"
-        )
+    _check_options(size, mode, padding)
     boxes = _at_least_one_pixel(as_boxes(boxes).astype(np.float64), height, width)
 
-    side = boxes[:, 2:] - boxes[:, :2]  # [N, 2]: width, height
-    half = side / 2
-    centre = boxes[:, :2] + half
-    scale = size / (size - 2 * padding)
-    framed = half if mode == "warp" else np.repeat(half.max(axis=1, keepdims=True), 2, axis=1)
-    reach = framed * scale
+    centre, half, framed, reach = _frames(boxes, size, mode, padding)
     if mode == "original":
         start = round_half_away(centre - size / 2)
         window = np.concatenate([start, start + size], axis=1)
@@ -137,6 +127,52 @@ def crop_geometry(
     end = np.clip(np.minimum(window[:, 2:], allowed[:, 2:]), start + 1, limits)
     source = np.concatenate([start, end], axis=1)
     return CropGeometry(window, source, _target(window, source, size))
+
+
+def context_boxes(
+    boxes, *, size: int = 227, mode: str = "warp", padding: int = CONTEXT_PADDING
+) -> np.ndarray:
+    """What the crops of `boxes` show, before it is rounded to whole pixels: the idea behind `crop_geometry`.
+
+    A crop of side `size` gives its box the inner ``size - 2 * padding`` pixels, so what it shows is larger than
+    the box by ``size / (size - 2 * padding)``, about the same centre. It may leave the image.
+
+    Parameters
+    ----------
+    boxes : array-like [N, 4]
+    size, mode, padding : see `crop_geometry`
+
+    Returns
+    -------
+    float64 [N, 4], in image pixels
+
+    Examples
+    --------
+    >>> context_boxes([[100, 60, 139, 138]]).round(1).tolist()
+    [[96.8, 53.6, 142.2, 144.4]]
+    """
+    _check_options(size, mode, padding)
+    centre, _, _, reach = _frames(as_boxes(boxes).astype(np.float64), size, mode, padding)
+    return np.concatenate([centre - reach, centre + reach], axis=1)
+
+
+def _check_options(size: int, mode: str, padding: int) -> None:
+    if mode not in MODES:
+        raise ValueError(f"unknown warp mode {mode!r}; choose one of {', '.join(MODES)}")
+    if padding < 0 or 2 * padding >= size:
+        raise ValueError(
+            f"padding {padding} does not fit a crop of {size} pixels; take 0 to {(size - 1) // 2}"
+        )
+
+
+def _frames(boxes: np.ndarray, size: int, mode: str, padding: int):
+    """Of each box: centre, and half sides of the box, of what is framed and of what the crop shows; [N, 2]."""
+    half = (boxes[:, 2:] - boxes[:, :2]) / 2
+    centre = boxes[:, :2] + half
+    framed = half if mode == "warp" else np.repeat(half.max(axis=1, keepdims=True), 2, axis=1)
+    if mode == "original":
+        return centre, half, framed, np.full_like(half, size / 2)
+    return centre, half, framed, framed * (size / (size - 2 * padding))
 
 
 def _at_least_one_pixel(boxes: np.ndarray, height: int, width: int) -> np.ndarray:
@@ -222,7 +258,7 @@ def warp_reference(
     patch = image[y1:y2, x1:x2].astype(np.float64)
     rows = _sample_points(bottom - top, y2 - y1)
     columns = _sample_points(right - left, x2 - x1)
-    resized = _interpolate(_interpolate(patch, rows, axis=0), columns, axis=1)
+    resized = interpolate(interpolate(patch, rows, axis=0), columns, axis=1)
 
     crop = np.empty((size, size, 3))
     if fill == "mean":
@@ -240,11 +276,24 @@ def _sample_points(target_length: int, source_length: int) -> np.ndarray:
     return np.clip(points, 0, source_length - 1)
 
 
-def _interpolate(pixels: np.ndarray, points: np.ndarray, *, axis: int) -> np.ndarray:
-    """Read `pixels` along `axis` at fractional `points`, linearly between neighbours."""
+def interpolate(pixels: np.ndarray, points: np.ndarray, *, axis: int) -> np.ndarray:
+    """Read `pixels` along one axis between their centres, linearly.
+
+    Parameters
+    ----------
+    pixels : float array
+    points : float [M]
+        Positions along `axis`, between the centres of the first and the last pixel, which are 0 and N - 1. (On the
+        scale of boxes the centre of pixel 0 lies at 0.5: subtract one half.)
+    axis : int
+
+    Returns
+    -------
+    float array like `pixels`, but M long along `axis`
+    """
     lower = np.floor(points).astype(int)
     upper = np.minimum(lower + 1, pixels.shape[axis] - 1)
-    shape = [1, 1, 1]
+    shape = [1] * pixels.ndim
     shape[axis] = len(points)
     weight = (points - lower).reshape(shape)
     return (1 - weight) * pixels.take(lower, axis=axis) + weight * pixels.take(upper, axis=axis)

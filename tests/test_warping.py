@@ -13,6 +13,7 @@ from rcnn_helpers.warping import (
     FILLS,
     MODES,
     Warper,
+    context_boxes,
     crop_buffer,
     crop_geometry,
     round_half_away,
@@ -40,6 +41,30 @@ BOXES = np.array(
 @pytest.fixture(scope="module")
 def image():
     return np.random.default_rng(1).integers(0, 256, (120, 160, 3), dtype=np.uint8)
+
+
+PLACES = st.integers(0, 60)
+SIDES = st.integers(1, 60)
+
+
+def test_context_by_hand():
+    # 39 x 78 pixels fill 195 x 195: 16 pixels of the crop are 3.2 and 6.4 of the image.
+    assert_allclose(context_boxes([[100, 60, 139, 138]]), [[96.8, 53.6, 142.2, 144.4]])
+    # The tightest square is as wide as the box is high.
+    square = context_boxes([[100, 60, 139, 138]], mode="square_context", padding=0)
+    assert_allclose(square, [[80.5, 60, 158.5, 138]])
+
+
+@given(
+    x1=PLACES, y1=PLACES, width=SIDES, height=SIDES, padding=st.integers(1, 15), mode=st.sampled_from(MODES)
+)
+def test_context_is_the_window_less_its_rounding(x1, y1, width, height, padding, mode):
+    box = [x1, y1, x1 + width, y1 + height]
+    window = crop_geometry([box], 130, 130, size=64, mode=mode, padding=padding).window[0]
+    context = context_boxes([box], size=64, mode=mode, padding=padding)[0]
+    extra = [0, 0, 1, 1] if mode in ("warp", "square_context") else [0, 0, 0, 0]  # the original's own pixel
+    off = window - extra - context
+    assert (np.abs(off) <= (1 if mode == "original" else 0.5) + 1e-9).all()
 
 
 def literal_geometry(box, height, width, size, padding, square):
