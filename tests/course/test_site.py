@@ -243,13 +243,14 @@ def test_what_is_wrong_is_named_and_the_old_site_stays(copy, tmp_path, site, dam
     with pytest.raises(SiteError, match=message):
         build_site(old, repository=copy)
     assert {file: file.read_bytes() for file in old.rglob("*.html")} == before
-    assert [p.name for p in tmp_path.iterdir() if p.name.startswith(".site")] == []
+    assert {path.name for path in tmp_path.iterdir()} == {"repository", "site"}
 
 
 def test_an_older_site_is_replaced(repository, tmp_path, site):
     old = Path(shutil.copytree(site, tmp_path / "site"))
     (old / "of_yesterday.html").write_text("old")
     build_site(old, repository=repository)
+    assert [path.name for path in tmp_path.iterdir()] == ["site"]
     assert not (old / "of_yesterday.html").exists() and (old / "index.html").exists()
 
 

@@ -70,8 +70,9 @@ def build_site(out: Path, *, repository: Path = REPOSITORY) -> int:
     out = Path(out).resolve()
     if out.exists() and not (out / "searchindex.js").exists():
         raise SiteError(f"{out} is there and is not a site of this course; remove it or name another folder")
-    with tempfile.TemporaryDirectory(prefix="rcnn-site-") as temporary, atomic_folder(out) as pages:
-        sources = Path(temporary) / "sources"
+    with tempfile.TemporaryDirectory(prefix="rcnn-site-") as temporary:
+        # MyST-NB also writes beside the pages, so they are made here and moved when they are good.
+        sources, pages = Path(temporary) / "sources", Path(temporary) / "pages"
         lay_out(repository, sources)
         faults = _run_sphinx(sources, pages, Path(temporary) / "doctrees")
         if not faults:
@@ -80,7 +81,9 @@ def build_site(out: Path, *, repository: Path = REPOSITORY) -> int:
             faults = check_site(pages)
         if faults:
             raise SiteError("\n  ".join(["the site was not built:", *faults]))
-        shutil.rmtree(out, ignore_errors=True)
+        with atomic_folder(out) as finished:
+            shutil.copytree(pages, finished, dirs_exist_ok=True)
+            shutil.rmtree(out, ignore_errors=True)
     return len(list(out.rglob("*.html")))
 
 
