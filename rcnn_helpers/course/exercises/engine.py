@@ -372,16 +372,19 @@ def _call(exercise, arguments) -> str:
 
 def _shown(value, *, bare: bool = False) -> str:
     """A value, short enough for a message; in backticks unless `bare`."""
-    if isinstance(value, np.ndarray):
-        value = np.round(value, 4).tolist() if value.dtype.kind in "fc" else value.tolist()
-    elif isinstance(value, np.generic):
-        value = value.item()
-    if isinstance(value, float):
-        value = round(value, 4)
-    text = "a function" if callable(value) else repr(value)
+    text = "a function" if callable(value) else repr(_plain(value))
     if len(text) > 160:
         text = text[:120] + " ... " + text[-30:]
     return text if bare else f"`{text}`"
+
+
+def _plain(value):
+    """A value as people write it down: no numpy types, also inside lists and tuples, and few digits."""
+    if isinstance(value, np.ndarray | np.generic):
+        value = value.tolist()
+    if type(value) in (list, tuple):
+        return type(value)(_plain(part) for part in value)
+    return round(value, 4) if isinstance(value, float) else value
 
 
 def _shape_of(array) -> str:
