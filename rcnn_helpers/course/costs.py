@@ -10,6 +10,7 @@ import platform
 from collections.abc import Mapping
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
 from rcnn_helpers.settings import data_dir
@@ -39,7 +40,7 @@ def record(profile: str, device: str, steps: Mapping[str, tuple[float, float]]) 
     today = datetime.date.today().isoformat()
     new = pd.DataFrame(
         [
-            (profile, device, step, round(seconds, 1), round(memory), machine(), today)
+            (profile, device, step, round(seconds, 1), np.round(memory), machine(), today)
             for step, (seconds, memory) in steps.items()
         ],
         columns=list(COLUMNS),

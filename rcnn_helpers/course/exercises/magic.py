@@ -23,6 +23,17 @@ def register(shell) -> None:
     shell.register_magic_function(
         lambda line, code: run_exercise(shell, line.strip(), code), "cell", "exercise"
     )
+    shell.input_transformers_cleanup[:] = [
+        *(known for known in shell.input_transformers_cleanup if known is not _fill_an_empty_cell),
+        _fill_an_empty_cell,
+    ]
+
+
+def _fill_an_empty_cell(lines: list[str]) -> list[str]:
+    """IPython refuses a cell magic without a body, which would stop "Run All"."""
+    if lines and lines[0].startswith("%%exercise") and not "".join(lines[1:]).strip():
+        return [lines[0].rstrip("\n") + "\n", "...\n"]
+    return lines
 
 
 def run_exercise(shell, name: str, code: str) -> None:
@@ -45,8 +56,8 @@ def run_exercise(shell, name: str, code: str) -> None:
     """
     exercise = get_exercise(name)
     shell.user_ns.pop(name, None)  # an older answer must not pass for one that could not be run
-    # The empty line stands for the magic's own, so that line numbers are those of the cell.
-    result = shell.run_cell("\n" + code, store_history=False)
+    # The comment stands in the place of the magic, so that line numbers are those of the cell.
+    result = shell.run_cell(f"# exercise {name}\n{code}", store_history=False)
     error = result.error_before_exec or result.error_in_exec
     if isinstance(error, KeyboardInterrupt):
         raise error
@@ -54,23 +65,22 @@ def run_exercise(shell, name: str, code: str) -> None:
     if error is None and answer is not None:
         verdict = check(name, answer)
     else:
-        message = (
-            f"The cell defines no function `{name}`; keep the line `def {name}(...)`."
-            if error is None
-            else _why_the_cell_failed(error)
-        )
-        verdict = Verdict(exercise, Outcome.ERROR, message, exercise.reference)
+        verdict = Verdict(exercise, *_why_there_is_no_answer(name, code, error), exercise.reference)
         progress.record_outcome(name, str(verdict.outcome))
     shell.user_ns[name] = verdict.function
     display(verdict)
     display(ExercisePanel(verdict, answer))
 
 
-def _why_the_cell_failed(error: BaseException) -> str:
+def _why_there_is_no_answer(name: str, code: str, error: BaseException | None) -> tuple[Outcome, str]:
     if isinstance(error, SyntaxError):
         line = (error.text or "").strip()
-        return f"Python cannot read line {error.lineno} of the cell, `{line}`: {error.msg}."
-    return f"The cell raises `{type(error).__name__}: {error}` before its function is called."
+        return Outcome.ERROR, f"Python cannot read line {error.lineno} of the cell, `{line}`: {error.msg}."
+    if error is not None:
+        said = f"`{type(error).__name__}: {error}`"
+        return Outcome.ERROR, f"The cell raises {said} before its function is called."
+    missing = f"The cell defines no function `{name}`; it needs a line `def {name}(...)`."
+    return (Outcome.NOT_ATTEMPTED if code.strip() in ("", "...") else Outcome.ERROR), missing
 
 
 class ExercisePanel(ipywidgets.VBox):
