@@ -17,6 +17,7 @@ from pathlib import Path
 
 import jupytext
 import nbformat
+from jupyter_client import AsyncKernelManager
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError
 
@@ -95,21 +96,25 @@ def execute(notebook: nbformat.NotebookNode, *, folder: Path = NOTEBOOKS, timeou
     CellExecutionError
         If a cell raises; widgets' ``observe`` callbacks raise through the cell that moves them.
     """
-    client = NotebookClient(
-        notebook,
-        timeout=timeout,
-        kernel_name="python3",
-        resources={"metadata": {"path": str(folder)}},
-        store_widget_state=False,
-    )
-    with tempfile.TemporaryDirectory() as progress:
+    with tempfile.TemporaryDirectory() as folder_of_run:
+        progress = Path(folder_of_run) / "progress"
+        manager = AsyncKernelManager(kernel_name="python3")
+        if os.name == "posix":  # over sockets in that folder; a kernel on TCP warns of eavesdroppers
+            manager.transport, manager.ip = "ipc", f"{folder_of_run}/kernel"
+        client = NotebookClient(
+            notebook,
+            km=manager,
+            timeout=timeout,
+            resources={"metadata": {"path": str(folder)}},
+            store_widget_state=False,
+        )
         started = time.perf_counter()
-        with client.setup_kernel(env={**os.environ, "RCNN_PROGRESS": progress}):
+        with client.setup_kernel(env={**os.environ, "RCNN_PROGRESS": str(progress)}):
             for index, cell in enumerate(notebook.cells):
                 client.execute_cell(cell, index)
             seconds = time.perf_counter() - started
-            memory = costs.peak_memory(client.km.provisioner.pid)
-        outcomes = {entry["name"]: entry["outcome"] for entry in entries("exercise", Path(progress))}
+            memory = costs.peak_memory(manager.provisioner.pid)
+        outcomes = {entry["name"]: entry["outcome"] for entry in entries("exercise", progress)}
     return Run(seconds, memory, outcomes)
 
 
