@@ -1,0 +1,557 @@
+"""JupyterLab for the browser tests: a server of its own, and one notebook in it as a learner sees and uses it."""
+
+import json
+import os
+import secrets
+import signal
+import socket
+import struct
+import subprocess
+import sys
+import time
+import urllib.request
+from contextlib import contextmanager
+from pathlib import Path
+
+import psutil
+from playwright.sync_api import Error as PlaywrightError
+from playwright.sync_api import Locator, Page
+
+START_SECONDS = 90
+RUN_SECONDS = 420  # for all cells of a notebook, on a slow machine with nothing cached
+ANSWER_SECONDS = 20  # for a widget
+TROUBLE_WORDS = ("Traceback (most recent call last)", "Exception in callback", "Exception in comm")
+WIDGET_FAILURES = (
+    "Error displaying widget",
+    "Error creating widget",
+    "model not found",
+    "Could not render",
+    "This could not be drawn",  # what our own explorers say
+)
+
+# ---------------------------------------------------------------------------------------------------- the server
+
+
+class LabServer:
+    """A JupyterLab that only this test knows: a free port on loopback, a token, settings and home of its own.
+
+    Parameters
+    ----------
+    notebooks : Path
+        Folder it serves.
+    scratch : Path
+        Folder for its home, its settings and its log.
+    environment : dict
+        Added to the environment of the server and of its kernels.
+    """
+
+    def __init__(self, notebooks: Path, scratch: Path, environment: dict[str, str]):
+        self.notebooks, self.scratch = notebooks, scratch
+        self.token = secrets.token_hex(16)
+        self.port = _free_port()
+        self.log = scratch / "server.log"
+        self._environment = os.environ | environment | self._isolation()
+        self._process: subprocess.Popen | None = None
+
+    def _isolation(self) -> dict[str, str]:
+        """Every place where Jupyter would look for, or leave, something of the user's."""
+        names = {
+            "HOME": "home",
+            "IPYTHONDIR": "ipython",
+            "JUPYTER_CONFIG_DIR": "config",
+            "JUPYTER_DATA_DIR": "data",
+            "JUPYTER_RUNTIME_DIR": "runtime",
+            "JUPYTERLAB_SETTINGS_DIR": "settings",
+            "JUPYTERLAB_WORKSPACES_DIR": "workspaces",
+        }
+        folders = {name: self.scratch / folder for name, folder in names.items()}
+        for folder in folders.values():
+            folder.mkdir(parents=True, exist_ok=True)
+        return {name: str(folder) for name, folder in folders.items()} | {
+            "JUPYTER_TOKEN": self.token,
+            "JUPYTER_PREFER_ENV_PATH": "1",  # the kernel of this environment, not one of the machine's
+        }
+
+    @property
+    def address(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    def start(self) -> None:
+        command = [sys.executable, "-m", "jupyterlab", "--no-browser", "--ServerApp.ip=127.0.0.1"]
+        command += [f"--ServerApp.port={self.port}", "--ServerApp.port_retries=0"]
+        command += [f"--ServerApp.root_dir={self.notebooks}"]
+        if os.geteuid() == 0:
+            command.append("--allow-root")
+        with self.log.open("wb") as log:
+            self._process = subprocess.Popen(
+                command,
+                env=self._environment,
+                cwd=self.notebooks,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+        deadline = time.monotonic() + START_SECONDS
+        while True:
+            try:
+                self.request("/api/status")
+                return
+            except OSError as error:
+                if self._process.poll() is not None or time.monotonic() > deadline:
+                    raise RuntimeError(f"JupyterLab did not start:\n{self.log.read_text()}") from error
+                time.sleep(0.2)
+
+    def stop(self) -> None:
+        """End the server and its kernels, which live in process groups of their own."""
+        if self._process is None:
+            return
+        try:
+            processes = psutil.Process(self._process.pid).children(recursive=True)
+        except psutil.NoSuchProcess:
+            processes = []
+        self._signal(signal.SIGTERM)
+        try:
+            self._process.wait(timeout=15)
+        except subprocess.TimeoutExpired:
+            self._signal(signal.SIGKILL)
+            self._process.wait(timeout=15)
+        _, left = psutil.wait_procs(processes, timeout=5)
+        for process in left:
+            try:
+                process.kill()
+            except psutil.NoSuchProcess:
+                pass
+
+    def _signal(self, number: int) -> None:
+        try:
+            os.killpg(self._process.pid, number)
+        except ProcessLookupError:
+            pass
+
+    def request(self, path: str, method: str = "GET"):
+        """Answer of the server's REST interface."""
+        headers = {"Authorization": f"token {self.token}"}
+        request = urllib.request.Request(self.address + path, method=method, headers=headers)
+        with urllib.request.urlopen(request, timeout=20) as answer:
+            text = answer.read()
+        return json.loads(text) if text else None
+
+    def shut_down_kernels(self) -> None:
+        """Free the memory of every notebook that was open."""
+        for session in self.request("/api/sessions"):
+            self.request(f"/api/sessions/{session['id']}", method="DELETE")
+
+    def __enter__(self):
+        try:
+            self.start()
+        except BaseException:
+            self.stop()
+            raise
+        return self
+
+    def __exit__(self, *error):
+        self.stop()
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+# ------------------------------------------------------------------------------------------- what the kernel says
+
+
+class KernelLog:
+    """What went wrong in the kernel, cell or no cell: read from the messages that reach the page.
+
+    JupyterLab shows nothing of an exception in a widget's callback. It arrives all the same: as an error or on the
+    stream of errors, as an answer to the widget's message.
+    """
+
+    def __init__(self, page: Page):
+        self.troubles: list[str] = []  # so far; whoever expects some clears the list
+        page.on("websocket", lambda socket: socket.on("framereceived", self._receive))
+
+    def _receive(self, frame: bytes | str) -> None:
+        message = _kernel_message(frame)
+        if message is None:
+            return
+        kind, content = message["header"]["msg_type"], message["content"]
+        if kind == "error":
+            self.troubles.append(
+                f"{content['ename']}: {content['evalue']}\n" + "\n".join(content["traceback"])
+            )
+        elif kind == "stream" and any(words in content["text"] for words in TROUBLE_WORDS):
+            self.troubles.append(content["text"])
+
+
+def _kernel_message(frame: bytes | str) -> dict | None:
+    """Header and content of a message in Jupyter's binary form (v1.kernel.websocket), or of one in JSON."""
+    if isinstance(frame, str):
+        try:
+            message = json.loads(frame)
+        except ValueError:
+            return None
+        return message if isinstance(message, dict) and "header" in message and "content" in message else None
+    try:
+        (n_offsets,) = struct.unpack_from("<Q", frame)
+        offsets = struct.unpack_from(f"<{n_offsets}Q", frame, 8)
+        # The parts are the channel, header, parent's header, metadata, content, and what else is sent along.
+        parts = [frame[start:end] for start, end in zip(offsets[:-1], offsets[1:], strict=True)]
+        return {"header": json.loads(parts[1]), "content": json.loads(parts[4])}
+    except (struct.error, ValueError, IndexError):
+        return None
+
+
+# ------------------------------------------------------------------------------------------------ one notebook
+
+# In the page: what each code cell shows; a cell that waits or runs has a star for its number. textContent here and
+# below, for innerText leaves out what is scrolled off the page.
+CELL_STATES = """() => [...document.querySelectorAll('.jp-Notebook .jp-CodeCell')].map(cell => ({
+    prompt: cell.querySelector('.jp-InputPrompt')?.textContent.trim() ?? '',
+    code: [...cell.querySelectorAll('.cm-line')].map(line => line.textContent).join('\\n'),
+}))"""
+
+# In the page: note when a key was pressed last, and when a picture that came after it had been loaded.
+WATCH_PICTURE = """picture => {
+    const clock = window.pictureClock ??= { pressed: null, shown: null };
+    const press = () => { clock.pressed = performance.now(); clock.shown = null; };
+    if (!window.watchesKeys) document.addEventListener('keydown', press, { capture: true });
+    window.watchesKeys = true;
+    picture.addEventListener('load', () => { clock.shown ??= performance.now(); });
+}"""
+
+PICTURE_BYTES = """async picture => {
+    const bytes = new Uint8Array(await (await fetch(picture.src)).arrayBuffer());
+    let hash = 5381;
+    for (const byte of bytes) hash = (hash * 33 + byte) >>> 0;
+    return [bytes.length, hash];
+}"""
+
+# In the page: what stands around each visible picture that has neither alt text nor a widget's text beside it.
+NAMELESS_PICTURES = """() => [...document.querySelectorAll('.jp-Notebook img')]
+    .filter(picture => picture.getClientRects().length && !picture.closest('.jupyter-widgets'))
+    .filter(picture => !(picture.getAttribute('alt') ?? '').trim())
+    .map(picture => picture.closest('.jp-Cell').textContent.slice(0, 300))"""
+
+
+class CellHangs(AssertionError):
+    """The cells were not done in time."""
+
+
+class NotebookPage:
+    """A notebook in JupyterLab, and what a learner does in it.
+
+    Parameters
+    ----------
+    page : Page
+        A fresh page of the browser.
+    server : LabServer
+    screenshots : Path
+        Folder for the pictures of every stage.
+    """
+
+    def __init__(self, page: Page, server: LabServer, screenshots: Path):
+        self.page, self.server, self.screenshots = page, server, screenshots
+        self.kernel = KernelLog(page)
+        self.page_errors: list[str] = []
+        self.name = ""
+        page.on("pageerror", lambda error: self.page_errors.append(str(error)))
+        page.set_default_timeout(ANSWER_SECONDS * 1000)
+
+    def open(self, name: str) -> None:
+        """Open a notebook of the server, alone, and wait until its kernel can work."""
+        self.name = name
+        self.page.goto(f"{self.server.address}/lab/tree/{name}?reset&token={self.server.token}")
+        self.page.wait_for_selector(".jp-Notebook .jp-Cell", timeout=START_SECONDS * 1000)
+        # The title says "Idle" in the status bar only when a kernel has answered.
+        self.page.wait_for_selector("#jp-main-statusbar >> text=/\\| Idle/", timeout=START_SECONDS * 1000)
+
+    @property
+    def cells(self):
+        """All code cells."""
+        return self.page.locator(".jp-Notebook .jp-CodeCell")
+
+    def cell_states(self) -> list[dict]:
+        """Prompt and code of each code cell."""
+        return self.page.evaluate(CELL_STATES)
+
+    def run_all(self, seconds: float = RUN_SECONDS) -> float:
+        """Choose "Run All Cells" from the menu, wait until every cell is done, and return the seconds it took."""
+        started = time.monotonic()
+        self.page.get_by_role("menuitem", name="Run", exact=True).click()
+        self.page.get_by_role("menuitem", name="Run All Cells", exact=True).click()
+        self._wait_until_done(seconds)
+        return time.monotonic() - started
+
+    def _wait_until_done(self, seconds: float) -> None:
+        deadline = time.monotonic() + seconds
+        while True:
+            self.page.wait_for_timeout(250)
+            states = self.cell_states()
+            waiting = [
+                (number, state) for number, state in enumerate(states) if not _has_number(state["prompt"])
+            ]
+            if not waiting and self._is_idle():
+                return
+            running = [found for found in waiting if "*" in found[1]["prompt"]]
+            if waiting and not running and self._is_idle() and self.error_outputs():
+                raise AssertionError(f"{self.name}: Run All stopped at\n{self.error_outputs()[0]}")
+            if time.monotonic() > deadline:
+                self.screenshot("hangs")
+                number, state = (running or waiting or [(-1, {"prompt": "", "code": "the kernel is busy"})])[
+                    0
+                ]
+                raise CellHangs(
+                    f"{self.name}: not done after {seconds:.0f} s; code cell {number + 1} of {len(states)} "
+                    f"shows {state['prompt']!r} and is\n{state['code']}"
+                )
+
+    def _is_idle(self) -> bool:
+        return self.page.locator("#jp-main-statusbar >> text=/\\| Idle/").count() > 0
+
+    def wait_until_idle(self, seconds: float = ANSWER_SECONDS) -> None:
+        """Wait until the kernel has answered all widgets."""
+        deadline = time.monotonic() + seconds
+        quiet = 0
+        while quiet < 5:  # between two messages it is idle for a moment
+            quiet = quiet + 1 if self._is_idle() else 0
+            assert time.monotonic() < deadline, f"{self.name}: the kernel is still busy after {seconds} s"
+            self.page.wait_for_timeout(60)
+
+    def run_cell(self, number: int, seconds: float = 60) -> None:
+        """Run one code cell by Shift and Enter, and wait for it."""
+        cell = self.cells.nth(number)
+        before = cell.locator(".jp-InputPrompt").inner_text().strip()
+        cell.locator(".cm-content").click()
+        self.page.keyboard.press("Shift+Enter")
+        deadline = time.monotonic() + seconds
+        while True:
+            self.page.wait_for_timeout(100)
+            prompt = cell.locator(".jp-InputPrompt").inner_text().strip()
+            if prompt != before and _has_number(prompt) and self._is_idle():
+                return
+            if time.monotonic() > deadline:
+                raise CellHangs(f"{self.name}: code cell {number + 1} is not done after {seconds:.0f} s")
+
+    def write_cell(self, number: int, code: str) -> None:
+        """Replace the code of a cell, as by select all and paste."""
+        self.cells.nth(number).locator(".cm-content").click()
+        self.page.keyboard.press("ControlOrMeta+a")
+        self.page.keyboard.press("Delete")
+        self.page.keyboard.insert_text(code)
+
+    # What can be seen
+
+    def error_outputs(self) -> list[str]:
+        """What stands on red ground below cells: errors and warnings, but for progress bars written as text."""
+        shown = self.page.locator("[data-mime-type='application/vnd.jupyter.stderr']").all_text_contents()
+        return [text for text in shown if text.strip() and "%|" not in text]
+
+    def check_health(self) -> None:
+        """No error or warning below a cell, no failed widget or callback, no picture without a description."""
+        assert not self.error_outputs(), f"{self.name}: {self.error_outputs()[0]}"
+        shown = self.page.locator(".jp-Notebook").text_content()
+        for words in WIDGET_FAILURES:
+            assert words not in shown, f"{self.name} shows {words!r}"
+        nameless = self.page.evaluate(NAMELESS_PICTURES)
+        assert not nameless, (
+            f"{self.name}: {len(nameless)} pictures without alt text, the first in\n{nameless[0]}"
+        )
+        self.check_log()
+
+    def check_log(self) -> None:
+        """Nothing went wrong behind the scenes, in the kernel, in the server or in the page."""
+        assert not self.kernel.troubles, f"{self.name}: the kernel reported\n{self.kernel.troubles[0]}"
+        assert not self.page_errors, f"{self.name}: the page reported\n{self.page_errors[0]}"
+        log = self.server.log.read_text(errors="replace")
+        for words in TROUBLE_WORDS:
+            assert words not in log, f"{self.name}: the server's log holds {words!r}:\n{log[-4000:]}"
+
+    def screenshot(self, stage: str) -> Path:
+        """Save what the browser shows as ``NOTEBOOK-STAGE.png``."""
+        path = self.screenshots / f"{Path(self.name).stem}-{stage}.png"
+        self.page.screenshot(path=path)
+        return path
+
+    @contextmanager
+    def window(self, width: int, height: int):
+        """Another size of the window for a while."""
+        before = self.page.viewport_size
+        self.page.set_viewport_size({"width": width, "height": height})
+        self.page.wait_for_timeout(300)
+        yield
+        self.page.set_viewport_size(before)
+        self.page.wait_for_timeout(300)
+
+    # Widgets
+
+    def explorers(self) -> list["ExplorerOnPage"]:
+        """Every widget with a slider and a picture, in the order of the page."""
+        # An output of a cell, and not the boxes inside it.
+        outputs = self.page.locator(".jp-OutputArea-output").filter(has=self.page.locator("img.widget-image"))
+        with_slider = outputs.filter(has=self.page.locator(".noUi-handle"))
+        return [ExplorerOnPage(self, output) for output in with_slider.all()]
+
+    def exercises(self) -> list["ExerciseOnPage"]:
+        """Every exercise, in the order of the page."""
+        numbers = [n for n, state in enumerate(self.cell_states()) if state["code"].startswith("%%exercise")]
+        return [ExerciseOnPage(self, number) for number in numbers]
+
+
+class ExplorerOnPage:
+    """A widget with controls and a picture: its controls are moved with the keyboard and with the mouse."""
+
+    def __init__(self, notebook: NotebookPage, output: Locator):
+        self.notebook, self.page, self.output = notebook, notebook.page, output
+        self.picture = output.locator("img.widget-image").last
+        self.picture.evaluate(WATCH_PICTURE)
+
+    def __str__(self) -> str:
+        labels = self.output.locator(".widget-label").all_text_contents()
+        return f"the widget with {', '.join(filter(None, labels))}"
+
+    def move_by_key(self, handle: Locator) -> float:
+        """Press an arrow key until the picture changes; return the milliseconds from key to picture."""
+        handle.focus()
+        at_end = handle.get_attribute("aria-valuenow") == handle.get_attribute("aria-valuemax")
+        # A small step of a threshold need not change what is drawn.
+        keys = (
+            ["ArrowLeft" if at_end else "ArrowRight"] * 4
+            + ["PageDown" if at_end else "PageUp"] * 4
+            + ["Home"]
+        )
+        for key in keys:
+            before = picture_bytes(self.picture)
+            self.page.keyboard.press(key)
+            if self._has_changed(before, seconds=1.5):
+                return self.page.evaluate("() => pictureClock.shown - pictureClock.pressed")
+        raise AssertionError(f"{self}: {', '.join(keys)} pressed, and the picture is the same")
+
+    def drag(self, handle: Locator) -> None:
+        """Drag a slider's handle to the other side with the mouse, and see the picture change."""
+        handle.scroll_into_view_if_needed()
+        before = picture_bytes(self.picture)
+        track = handle.locator("xpath=ancestor::*[contains(@class, 'noUi-base')]").bounding_box()
+        start = handle.bounding_box()
+        x, y = start["x"] + start["width"] / 2, start["y"] + start["height"] / 2
+        in_left_half = x < track["x"] + track["width"] / 2
+        self.page.mouse.move(x, y)
+        self.page.mouse.down()
+        self.page.mouse.move(track["x"] + track["width"] * (0.8 if in_left_half else 0.2), y, steps=8)
+        self.page.mouse.up()
+        assert self._has_changed(before, seconds=ANSWER_SECONDS), (
+            f"{self}: dragged, and the picture is the same"
+        )
+
+    def sliders(self) -> list[Locator]:
+        return self.output.locator(".noUi-handle:visible").all()
+
+    def use_every_control(self) -> None:
+        """Move each control through its extremes: whatever a callback raises is then in the kernel's log."""
+        for handle in self.sliders():
+            handle.focus()
+            for key in ("Home", "End", "PageDown"):
+                self.page.keyboard.press(key)
+        for choice in self.output.locator("select:visible").all():
+            for number in range(choice.locator("option").count()):
+                choice.select_option(index=number)
+        for box in self.output.locator("input[type=checkbox]:visible").all():
+            box.click()
+            box.click()
+        self.notebook.wait_until_idle()
+
+    def draw_box(self) -> list[str]:
+        """Draw a box with the mouse on the picture of a canvas; return what the sliders show then."""
+        canvas = self.output.locator(".rcnn-canvas")
+        canvas.scroll_into_view_if_needed()
+        before = picture_bytes(self.picture)
+        area = canvas.bounding_box()
+
+        def at(across, down):
+            return area["x"] + across * area["width"], area["y"] + down * area["height"]
+
+        self.page.mouse.move(*at(0.03, 0.03))  # in a corner: outside of the present box
+        self.page.mouse.down()
+        self.page.mouse.move(*at(0.3, 0.4), steps=6)
+        self.page.mouse.up()
+        assert self._has_changed(before, seconds=ANSWER_SECONDS), f"{self}: a box drawn, and no new picture"
+        self.notebook.wait_until_idle()
+        return self.readouts()
+
+    def readouts(self) -> list[str]:
+        """The numbers beside the sliders."""
+        return self.output.locator(".widget-readout:visible").all_inner_texts()
+
+    def move_box_by_key(self) -> None:
+        """Move the box on a canvas by an arrow key: the picture changes, and JupyterLab stays at its cell."""
+        before, cell = (
+            picture_bytes(self.picture),
+            self.page.locator(".jp-Cell.jp-mod-active").get_attribute("id"),
+        )
+        self.output.locator(".rcnn-canvas").focus()
+        self.page.keyboard.press("ArrowDown")
+        assert self._has_changed(before, seconds=ANSWER_SECONDS), f"{self}: a key pressed, and no new picture"
+        assert self.page.locator(".jp-Cell.jp-mod-active").get_attribute("id") == cell
+
+    def _has_changed(self, before: list[int], seconds: float) -> bool:
+        deadline = time.monotonic() + seconds
+        while picture_bytes(self.picture) == before:
+            if time.monotonic() > deadline:
+                return False
+            self.page.wait_for_timeout(20)
+        return True
+
+
+class ExerciseOnPage:
+    """An exercise cell: the learner writes into it, runs it, reads the verdict and presses its buttons.
+
+    Parameters
+    ----------
+    notebook : NotebookPage
+    number : int
+        Of its code cell.
+    """
+
+    def __init__(self, notebook: NotebookPage, number: int):
+        self.notebook, self.number = notebook, number
+        self.cell = notebook.cells.nth(number)
+        self.name = notebook.cell_states()[number]["code"].split("\n")[0].split()[1]
+
+    def answer(self, code: str) -> str:
+        """Put `code` in place of the function, run the cell, and return the verdict."""
+        self.notebook.write_cell(self.number, f"%%exercise {self.name}\n{code}")
+        written = self.notebook.cell_states()[self.number]["code"]
+        assert written == f"%%exercise {self.name}\n{code}", f"the editor holds\n{written}"
+        self.notebook.run_cell(self.number)
+        return self.verdict()
+
+    def verdict(self) -> str:
+        """The verdict below the cell."""
+        return self.cell.locator(".jp-RenderedMarkdown").first.text_content()
+
+    def press(self, button: str) -> str:
+        """Press a button of the exercise and return the text that appears."""
+        said = self.cell.locator(".jupyter-widgets [role=status]")
+        before = said.text_content() if said.count() else ""
+        self.cell.get_by_role("button", name=button, exact=True).click()
+        deadline = time.monotonic() + ANSWER_SECONDS
+        while not said.count() or said.text_content() in ("", before):
+            assert time.monotonic() < deadline, f"{self.name}: {button!r} pressed, and nothing new is said"
+            self.notebook.page.wait_for_timeout(50)
+        return said.text_content()
+
+
+def _has_number(prompt: str) -> bool:
+    return prompt.strip("[]: ").isdigit()
+
+
+def picture_bytes(picture: Locator) -> list[int]:
+    """Length and hash of the picture that is shown now."""
+    for _ in range(20):
+        try:
+            return picture.evaluate(PICTURE_BYTES)
+        except PlaywrightError:  # replaced while it was read
+            picture.page.wait_for_timeout(20)
+    return picture.evaluate(PICTURE_BYTES)
