@@ -112,11 +112,7 @@ MUTANTS = [
     (BILINEAR, bilinear_along_rows_only, Outcome.WRONG),
     (BILINEAR, lambda image, x, y: bilinear_by_tents(image, x, y) + 0.01, Outcome.WRONG),
     (BILINEAR, lambda image, x, y: bilinear_by_tents(image, x - 0.5, y - 0.5), Outcome.WRONG),
-    (
-        BILINEAR,
-        lambda image, x, y: image[math.floor(y), math.floor(x)],
-        Outcome.ERROR,
-    ),  # runs over the border
+    (BILINEAR, lambda image, x, y: image[y, x], Outcome.ERROR),  # real numbers are no indices
 ]
 
 
