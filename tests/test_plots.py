@@ -2,8 +2,10 @@
 
 import base64
 import io
+import itertools
 import subprocess
 import sys
+from html.parser import HTMLParser
 from types import SimpleNamespace
 
 import matplotlib
@@ -165,12 +167,60 @@ def test_a_jpeg_is_small_and_carries_its_description(photo):
     assert base64.b64decode(content["image/jpeg"]) == picture.data
     assert metadata["image/jpeg"]["alt"] == content["text/plain"] == 'AP of "cat" & co'
     assert "AP of" in repr(picture)
+    assert metadata["rcnn_course"] == {"picture": True}
     assert not plt.get_fignums()  # closed, or notebooks would show it twice
     small, large = (plots.jpeg_figure(photo, alt="a ramp", quality=q, width=300) for q in (30, 90))
     assert len(small.data) < len(large.data)
     assert small._repr_mimebundle_()[1]["image/jpeg"]["width"] == 300
     decoded = np.asarray(Image.open(io.BytesIO(large.data))).astype(float)
     assert decoded.shape == photo.shape and np.abs(decoded - photo).mean() < 20
+
+
+class Images(HTMLParser):
+    """The attributes of the images in a piece of HTML."""
+
+    def __init__(self, text):
+        super().__init__()
+        self.found = []
+        self.feed(text)
+
+    def handle_starttag(self, tag, attributes):
+        assert tag == "img"
+        self.found.append(dict(attributes))
+
+
+def test_jupyterlab_gets_the_description_as_html_too(photo):
+    alt = 'AP of "cat" & <dog> rises'
+    picture = plots.jpeg_figure(photo, alt=alt, width=300)
+    [image] = Images(picture._repr_mimebundle_()[0]["text/html"]).found
+    assert image["alt"] == alt and image["width"] == "300"
+    head, data = image["src"].split(",")
+    assert head == "data:image/jpeg;base64" and base64.b64decode(data) == picture.data
+    assert "max-width: 100%" in image["style"]
+
+
+def test_what_a_box_is_can_be_told_without_its_colour(photo):
+    for (name, style), (other_name, other) in itertools.combinations(plots.STYLES.items(), 2):
+        if style != other:  # a proposal looks like a detection on purpose
+            assert (style.line, style.mark) != (other.line, other.mark), (name, other_name)
+    assert (plots.STYLES["tp"].line, plots.STYLES["tp"].mark) == ("solid", "✓ ")
+    assert (plots.STYLES["fp"].line, plots.STYLES["fp"].mark) == ("dashed", "✗ ")
+
+
+@pytest.mark.parametrize(
+    ("one", "other"), list(itertools.combinations(("tp", "fp", "duplicate", "missed"), 2))
+)
+def test_right_wrong_duplicate_and_missed_differ_in_a_grey_print(photo, one, other):
+    black = [
+        plots.draw_boxes(photo, [[20, 30, 200, 250]], styles=name, colours="black") for name in (one, other)
+    ]
+    labelled = [
+        plots.draw_detections(photo, [[20, 30, 200, 250]], ["cat"], outcomes=[name], colours="black")
+        for name in (one, other)
+    ]
+    lines_differ = plots.STYLES[one].line != plots.STYLES[other].line
+    assert (black[0] != black[1]).any() == lines_differ
+    assert (labelled[0] != labelled[1]).any()
 
 
 def test_show_displays_once_and_returns_nothing(monkeypatch, photo):

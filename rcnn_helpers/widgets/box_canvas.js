@@ -50,23 +50,30 @@ function render({ model, el }) {
     handle.style.top = part.includes("n") ? "0" : part.includes("s") ? "100%" : "50%";
     handle.style.cursor = `${part}-resize`;
   }
+  const hint = add(el, "p", "rcnn-canvas-hint");
+  hint.ariaHidden = "true"; // the stage says the same
   const size = () => [model.get("width"), model.get("height")];
-
+  const across = (x) => `${(100 * x) / model.get("width")}%`;
+  const down = (y) => `${(100 * y) / model.get("height")}%`;
   function place(node, [x1, y1, x2, y2]) {
-    const [width, height] = size();
-    node.style.left = `${(100 * x1) / width}%`;
-    node.style.top = `${(100 * y1) / height}%`;
-    node.style.width = `${(100 * (x2 - x1)) / width}%`;
-    node.style.height = `${(100 * (y2 - y1)) / height}%`;
+    const [left, top, width, height] = [across(x1), down(y1), across(x2 - x1), down(y2 - y1)];
+    Object.assign(node.style, { left, top, width, height });
   }
   const showBox = () => place(frame, model.get("box"));
-  const showLabel = () => stage.setAttribute("aria-label", model.get("label"));
+  function showLabel() {
+    stage.setAttribute("aria-label", `Picture with a box. ${model.get("label")}`);
+    hint.textContent = model.get("label");
+  }
   function showOutlines() {
+    const [width, height] = size();
     outlines.replaceChildren();
     for (const { box, look, label } of model.get("outlines")) {
-      const node = add(outlines, "div", `outline ${look}`);
-      place(node, box);
-      if (label) add(node, "span", "").textContent = label;
+      place(add(outlines, "div", `outline ${look}`), box);
+      if (!label) continue;
+      const name = add(outlines, "span", ""); // below its box, and inside the picture
+      name.textContent = label;
+      name.style.left = across(clamp(box[0], 0, 0.7 * width));
+      name.style.top = down(clamp(box[3], 0, 0.94 * height));
     }
   }
   function showImage() {

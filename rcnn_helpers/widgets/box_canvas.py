@@ -25,7 +25,7 @@ class BoxCanvas(anywidget.AnyWidget):
     outlines : list of dict
         Boxes that cannot be moved: ``{"box": [...], "look": "truth" or "window", "label": str}``.
     label : str
-        What screen readers say of it.
+        How to use it: stands below the picture, and screen readers say it.
     alive : bool
         Set by the browser once it has loaded the script; False where nothing can be drawn.
     """

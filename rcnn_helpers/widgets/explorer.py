@@ -95,9 +95,13 @@ class Explorer(ipywidgets.VBox):
     def _values(self):
         return {name: control.value for name, control in self.controls.items()}
 
+    def _highest(self, state):
+        """What `_maxima` says, but never below a slider's lowest value."""
+        return {name: max(highest, self.controls[name].min) for name, highest in self._maxima(state).items()}
+
     def _set_maxima(self):
-        for name, highest in self._maxima(self._values()).items():
-            self.controls[name].max = max(highest, self.controls[name].min)
+        for name, highest in self._highest(self._values()).items():
+            self.controls[name].max = highest
 
     def _state(self, values, named):
         """Values of all controls: the given ones, checked, and the present ones."""
@@ -112,20 +116,26 @@ class Explorer(ipywidgets.VBox):
                     f"control {name!r} is unknown or given twice; there are {list(self.controls)}"
                 )
             given[name] = value
-        state = self._values() | given
-        maxima = self._maxima(state)
         for name, value in given.items():
-            self._check_value(name, value, bounded=name not in maxima)
-        for name, highest in maxima.items():  # beyond the last is the last
-            state[name] = max(self.controls[name].min, min(state[name], highest))
+            _check_choice(name, value, self.controls[name])
+        state = self._values() | given
+        highest = self._highest(state)
+        for name, most in highest.items():  # beyond the last is the last
+            state[name] = min(state[name], most)
+        for name in given:
+            _check_range(name, state[name], self.controls[name], highest.get(name))
         return state
 
-    def _check_value(self, name, value, *, bounded):
-        control = self.controls[name]
-        if hasattr(control, "options"):
-            allowed = [option[1] if isinstance(option, tuple) else option for option in control.options]
-            if value not in allowed:
-                raise ValueError(f"{name} is {value!r}; choose one of {allowed[:30]}")
-        elif hasattr(control, "min"):
-            if value < control.min or (bounded and value > control.max):
-                raise ValueError(f"{name} is {value}; it goes from {control.min} to {control.max}")
+
+def _check_choice(name, value, control):
+    if hasattr(control, "options"):
+        allowed = [option[1] if isinstance(option, tuple) else option for option in control.options]
+        if value not in allowed:
+            raise ValueError(f"{name} is {value!r}; choose one of {allowed[:30]}")
+
+
+def _check_range(name, value, control, highest=None):
+    if hasattr(control, "min"):
+        highest = control.max if highest is None else highest
+        if not control.min <= value <= highest:
+            raise ValueError(f"{name} is {value}; it goes from {control.min} to {highest}")

@@ -65,13 +65,16 @@ class WarpExplorer(Explorer):
             width=width,
             height=height,
             box=list(start.values()),
-            label="Picture with a box. Arrow keys move the box; with Shift they move its lower right corner.",
+            label="Draw a box, drag it, or pull its handles. Arrow keys move it; with Shift they resize it.",
             layout={"display": "none"},  # until the browser says that it can draw it
         )
         super().__init__(controls)
         in_columns = {"flex_flow": "row wrap", "align_items": "flex-start"}
+        sides = [controls[side] for side in _SIDES]
+        others = [control for control in controls.values() if control not in sides]
         self.children = [
-            ipywidgets.Box(list(controls.values()), layout=in_columns),
+            ipywidgets.Box(others, layout=in_columns),
+            ipywidgets.Box(sides, layout=in_columns),
             self.text,
             ipywidgets.Box([self.canvas, self.picture], layout=in_columns),
         ]

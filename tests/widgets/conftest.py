@@ -1,0 +1,134 @@
+"""A tiny data set with known detections, and one explorer of each kind on it."""
+
+from collections.abc import Mapping
+from types import SimpleNamespace
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from rcnn_helpers import widgets
+from rcnn_helpers.evaluation import Detections, evaluate
+
+BOXES = np.array([[20, 30, 90, 80], [110, 40, 180, 130]], dtype=np.float32)
+NAMES = ("cat", "dog")
+
+
+class OnDemand(Mapping):
+    """Explorers by name, each made when it is first asked for."""
+
+    def __init__(self, builders):
+        self.builders, self.built = builders, {}
+
+    def __getitem__(self, name):
+        if name not in self.built:
+            self.built[name] = self.builders[name]()
+        return self.built[name]
+
+    def __iter__(self):
+        return iter(self.builders)
+
+    def __len__(self):
+        return len(self.builders)
+
+
+class TinyDataset:
+    """Two images of 200 x 150 pixels, each with a cat and a dog."""
+
+    ids = ("a", "b")
+    classes = NAMES
+
+    def image(self, image_id):
+        return np.random.default_rng(ord(image_id)).integers(0, 256, (150, 200, 3), dtype=np.uint8)
+
+    def annotation(self, image_id):
+        return SimpleNamespace(names=NAMES, boxes=BOXES, difficult=np.zeros(2, dtype=bool))
+
+
+@pytest.fixture
+def dataset():
+    return TinyDataset()
+
+
+@pytest.fixture
+def image(dataset):
+    return dataset.image("a")
+
+
+@pytest.fixture
+def tree():
+    """Four quarters of a 150 x 200 image; the left two merge, then the right two, then all."""
+    segments = np.zeros((150, 200), dtype=np.int32)
+    segments[75:, :100], segments[:75, 100:], segments[75:, 100:] = 1, 2, 3
+    children = np.array([[0, 1], [2, 3], [4, 5]])
+    ancestors = {0: (0, 4, 6), 1: (1, 4, 6), 2: (2, 5, 6), 3: (3, 5, 6)}
+
+    def labels_after(n_merges):
+        owner = [max(node for node in ancestors[leaf] if node < 4 + n_merges) for leaf in range(4)]
+        return np.array(owner)[segments]
+
+    quarters = [[0, 0, 100, 75], [0, 75, 100, 150], [100, 0, 200, 75], [100, 75, 200, 150]]
+    return SimpleNamespace(
+        n_segments=4,
+        segments=segments,
+        children=children,
+        similarity=np.array([0.9, 0.8, 0.3]),
+        boxes=np.array([*quarters, [0, 0, 100, 150], [100, 0, 200, 150], [0, 0, 200, 150]], dtype=np.float32),
+        sizes=np.array([7500] * 4 + [15000] * 2 + [30000]),
+        labels_after=labels_after,
+    )
+
+
+@pytest.fixture
+def detections():
+    """In image a: a right cat, its duplicate, and a wrong dog; in b: a right dog."""
+    return Detections(
+        ("a", "b"),
+        NAMES,
+        image_index=[0, 0, 0, 1],
+        class_index=[0, 0, 1, 1],
+        scores=[1.5, 0.5, 0.25, -0.5],
+        boxes=[BOXES[0], BOXES[0] + 2, [0, 100, 60, 150], BOXES[1]],
+    )
+
+
+@pytest.fixture
+def evaluation(dataset, detections):
+    return evaluate(detections, dataset)
+
+
+@pytest.fixture
+def hardest():
+    rows = [("cat", i, 3 - k / 10, 10 * k, 5, 10 * k + 40, 60) for k, i in enumerate("abab")]
+    rows += [("dog", "b", 0.5, 0, 0, 50, 50)]
+    return pd.DataFrame(rows, columns=["class", "image_id", "score", "x1", "y1", "x2", "y2"])
+
+
+@pytest.fixture
+def rounds(hardest):
+    """Round 1 has all four negatives of the cat and the dog's; round 2 two of the cat's and one more."""
+    second = hardest[hardest["class"] == "cat"].iloc[[1, 2, 2]].reset_index(drop=True)
+    second.loc[2, ["x1", "x2"]] = [77, 99]
+    return pd.concat([hardest.assign(round=1), second.assign(round=2)], ignore_index=True)
+
+
+@pytest.fixture
+def explorers(dataset, image, tree, detections, evaluation, hardest, rounds, rng):
+    proposals = np.concatenate([BOXES + 30, BOXES + 4, BOXES])
+    scores = np.stack([np.linspace(-1, 1, 6), np.linspace(1, -1, 6)], axis=1)
+    pool5 = np.maximum(rng.normal(size=(6, 5, 6, 6)), 0)
+    builders = {
+        "merge": lambda: widgets.MergeScrubber(image, tree),
+        "proposals": lambda: widgets.ProposalBrowser(image, proposals, BOXES, NAMES),
+        "warp": lambda: widgets.WarpExplorer(image, BOXES, NAMES, size=64),
+        "own picture": lambda: widgets.WarpExplorer(image, size=64),
+        "features": lambda: widgets.FeatureExplorer(image, proposals, pool5),
+        "negatives": lambda: widgets.HardNegativeBrowser(dataset, hardest, n_shown=3),
+        "rounds": lambda: widgets.HardNegativeBrowser(dataset, rounds, n_shown=3),
+        "detections": lambda: widgets.DetectionExplorer(dataset, detections, evaluation),
+        "suppression": lambda: widgets.SuppressionExplorer(
+            image, proposals, scores, NAMES, truth=BOXES, names=NAMES
+        ),
+        "curve": lambda: widgets.PrecisionRecallExplorer(dataset, detections, evaluation),
+    }
+    return OnDemand(builders)
