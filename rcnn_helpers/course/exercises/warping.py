@@ -69,8 +69,8 @@ def _draw_two(box, answer, expected, what):
     boxes = np.stack([box, answer, expected])
     start, end = boxes[:, :2].min(axis=0), boxes[:, 2:].max(axis=0)
     scale = min(560 / (end[0] - start[0]), 400 / (end[1] - start[1]))
-    placed = (boxes - np.tile(start, 2)) * scale + 40
     canvas = np.full((480, 640, 3), 245, np.uint8)
+    placed = (boxes - np.tile((start + end) / 2, 2)) * scale + np.array([320, 240, 320, 240])
     picture = draw_boxes(canvas, placed, ["box", "yours", "reference"], ["truth", "fp", "tp"])
     rounded = [np.round(b, 1).tolist() for b in (answer, expected)]
     return picture, f"The box (dotted), and {what}: yours {rounded[0]} (dashed), the reference {rounded[1]}."
