@@ -417,11 +417,8 @@ class ExplorerOnPage:
         handle.focus()
         at_end = handle.get_attribute("aria-valuenow") == handle.get_attribute("aria-valuemax")
         # A small step of a threshold need not change what is drawn.
-        keys = (
-            ["ArrowLeft" if at_end else "ArrowRight"] * 4
-            + ["PageDown" if at_end else "PageUp"] * 4
-            + ["Home"]
-        )
+        arrow, page = ("ArrowLeft", "PageDown") if at_end else ("ArrowRight", "PageUp")
+        keys = [*[arrow] * 4, *[page] * 4, "Home", "End"]
         for key in keys:
             before = picture_bytes(self.picture)
             self.page.keyboard.press(key)
