@@ -41,6 +41,7 @@ def _may_join_cases(rng):
         (27, 2, 3, 3, 3, 150),  # the row of six pixels of the notebook
         (27, 2, 3, 3, 3, 20),
         (27, 2, 3, 3, 3, 75),  # just as heavy as the first region allows
+        (27.5, 2, 3, 4, 4, 102),  # half grey levels, after a blur
         (5, 0, 0, 1, 1, 5),  # two single pixels: nothing lies inside them
         (9, 0, 4, 2, 60, 300),  # allowed are 150 and 9
         (12, 0, 8, 40, 4, 100),  # allowed are 2.5 and 33
