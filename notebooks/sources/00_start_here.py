@@ -13,12 +13,22 @@
 #
 # - follow one picture through all stages, a few lines of code each;
 # - redo Figure 1 with your own intermediate results;
+# - write three of its small parts yourself: overlap, the box of a region, the scores;
 # - see what the detector gets right and wrong, and what happens when one stage is taken away;
 # - find out which notebook opens which box.
 #
 # **You need** Python, NumPy and a rough idea of what a convolutional network is. This notebook comes first.
-# **Time:** about 30 minutes. If nothing has been computed yet (`make course` does it), the first run trains
-# the detector and takes some minutes on a laptop; after that, under a minute.
+# **Time:** about 60 minutes, 25 of them for the exercises. The first cell says what the cells take on your
+# machine's kind, and what must be computed before (`make course` does it ahead of time); on a GPU nothing was
+# measured yet.
+#
+# **How it works:**
+#
+# - **Predict.** Write your guess into the field, then run on: the result comes back with your guess beside it.
+# - **Exercise.** Put your code in place of the `...` and run the cell. The verdict and three buttons appear: *Check
+#   on new cases*, *Hint*, *Solution*.
+# - **Nothing you write can break what follows:** where an answer does not pass, a reference takes its place. What you
+#   did is kept on this machine; `rcnn progress` in a terminal lists it, `rcnn progress --reset` forgets it.
 
 # %%
 import matplotlib.pyplot as plt
@@ -27,15 +37,15 @@ import pandas as pd
 from IPython.display import Markdown, display
 
 from rcnn_helpers import boxes, plots, settings, widgets
-from rcnn_helpers.course import open_course
+from rcnn_helpers.course import meet, open_course, predict
 from rcnn_helpers.evaluation import evaluate
 from rcnn_helpers.nms import nms
-from rcnn_helpers.proposals import propose
+from rcnn_helpers.proposals import propose, selective_search
 from rcnn_helpers.proposals.recall import recall_at
 from rcnn_helpers.warping import warp_reference
 
 # %%
-course = open_course()
+course = open_course("00")
 test = course.test
 detector = course.detector  # trained on course.trainval; from the cache if it has been trained before
 n_learned = sum(len(course.trainval.annotation(i)) for i in course.trainval.ids)
@@ -67,6 +77,65 @@ plots.show(
 # %% [markdown]
 # *Reading:* the dotted boxes are the ground truth. The detector never sees it on test pictures.
 #
+# ### When is a box right?
+#
+# A box is two corners, (x1, y1, x2, y2), in pixels from the upper left corner of the picture. It is *half-open*: x2
+# is the first column behind the box and y2 the first row below it, so the box is x2 - x1 pixels wide. No detector
+# hits the true box to the pixel. How well two boxes agree is measured by their **intersection over union** (IoU):
+#
+# $$\mathrm{IoU}(A, B) = \frac{|A \cap B|}{|A \cup B|} = \frac{\text{pixels in both}}{\text{pixels in one or the other}}$$
+#
+# From an IoU of 0.5 on, PASCAL VOC counts a detection as right.
+#
+# **By hand.** Three boxes, all ten pixels high: A = (0, 0, 10, 10), B = (5, 0, 15, 10), C = (5, 0, 25, 10).
+#
+# | pair | both | one or the other | IoU |
+# |---|---|---|---|
+# | A, B | 5 · 10 = 50 | 100 + 100 - 50 = 150 | 0.33 |
+# | A, C | 5 · 10 = 50 | 100 + 200 - 50 = 250 | 0.20 |
+# | B, C | ? | ? | ? |
+#
+# **Predict.** If C is the true box, which of A and B is a right detection? What is its IoU?
+
+# %%
+predict("00 right detection", "Right is", choices=["only A", "only B", "both", "neither"])
+
+# %%
+predict("00 iou by hand", "The IoU of B and C is")
+
+# %% [markdown]
+# ### Exercise: intersection over union
+#
+# ●○○ · 10 minutes. Write the IoU of two boxes. `iou([0, 0, 10, 10], [5, 0, 15, 10])` is 50 / 150, about 0.33. Mind
+# boxes that do not meet.
+
+
+# %% exercise="iou"
+def iou(box, other):
+    """Share of the pixels of two boxes that lie in both, from 0 to 1.
+
+    box, other: corners (x1, y1, x2, y2); x2 and y2 are the first column and row behind the box.
+    """
+    # solution
+    width = min(box[2], other[2]) - max(box[0], other[0])
+    height = min(box[3], other[3]) - max(box[1], other[1])
+    shared = max(width, 0) * max(height, 0)  # a negative side means that they do not meet
+    area = (box[2] - box[0]) * (box[3] - box[1])
+    other_area = (other[2] - other[0]) * (other[3] - other[1])
+    return shared / (area + other_area - shared)
+
+
+# %% [markdown]
+# Your function (or the reference) at work:
+
+# %%
+A, B, C = (0, 0, 10, 10), (5, 0, 15, 10), (5, 0, 25, 10)
+print(f"IoU of A and B: {iou(A, B):.2f}, of A and C: {iou(A, C):.2f}, of B and C: {iou(B, C):.2f}")
+words = {(True, True): "both", (True, False): "only A", (False, True): "only B", (False, False): "neither"}
+meet("00 right detection", words[bool(iou(A, C) >= 0.5), bool(iou(B, C) >= 0.5)])
+meet("00 iou by hand", float(iou(B, C)))
+
+# %% [markdown]
 # ## 2. One picture, five stages
 #
 # The stages are those of the paper's Figure 1. To see them work, we take a picture on which the detector
@@ -85,14 +154,63 @@ print(f"{image_id}: {image.shape[1]} x {image.shape[0]} pixels; {', '.join(annot
 # %% [markdown]
 # **Stage 1: proposals.** Where could *anything* be? Selective search grows regions of similar colour and
 # texture and draws a box around each. It knows no classes ([notebook 01](01_region_proposals.ipynb)).
+#
+# ### Exercise: the box of a region
+#
+# ●○○ · 8 minutes. A region is a *mask*: an array of True and False with a row for each row of the picture. Write its
+# box, the smallest that holds all its True pixels. In this mask the first row is empty and so is the first column;
+# its box is (1, 1, 3, 3):
+#
+# | | x = 0 | x = 1 | x = 2 |
+# |---|---|---|---|
+# | **y = 0** | False | False | False |
+# | **y = 1** | False | True | True |
+# | **y = 2** | False | False | True |
+#
+# A mask without any True pixel has no box: return `None`.
+
+
+# %% exercise="box_of_mask"
+def box_of_mask(mask):
+    """The smallest box (x1, y1, x2, y2) around the True pixels of a mask, or None if there are none.
+
+    mask: array of bool, [height, width]. The box is half-open.
+    """
+    # solution
+    ys, xs = np.nonzero(mask)  # rows come first
+    if len(xs) == 0:
+        return None
+    return xs.min(), ys.min(), xs.max() + 1, ys.max() + 1
+
+
+# %% [markdown]
+# Your function (or the reference) at work: three regions that selective search has grown in our picture, each with
+# the box that you put around it. They are those that fit an object best.
+
+# %%
+regions = selective_search.search_regions(image)
+closest = boxes.iou(annotation.boxes, regions.boxes)  # [objects, regions]
+best_three = closest.argmax(axis=1)[np.argsort(-closest.max(axis=1))[:3]]
+pictures = [
+    plots.draw_boxes(plots.tint(image, regions.mask(k), strength=0.75), [box_of_mask(regions.mask(k))])
+    for k in best_three
+]
+plots.show(
+    plots.montage(pictures, columns=3, cell=(300, 300)),
+    quality=75,
+    alt="Three regions of the picture tinted in orange, each with the box that just holds it.",
+)
+
+# %% [markdown]
+# There are many more regions than objects, and so there are boxes:
 
 # %%
 proposals = detector.propose(image)
 overlap = boxes.iou(annotation.boxes, proposals)  # [objects, proposals]
 display(
     Markdown(
-        f"{len(proposals)} boxes. For each object, the best of them has an IoU (area shared, divided by area "
-        f"covered together) of {', '.join(f'{v:.2f}' for v in overlap.max(axis=1))}."
+        f"{len(proposals)} boxes. For each object, the best of them has an IoU of "
+        f"{', '.join(f'{v:.2f}' for v in overlap.max(axis=1))}."
     )
 )
 
@@ -121,23 +239,48 @@ print(
 # $$
 # \begin{pmatrix} 1 & 0 & 2 \\ 0 & 3 & 1 \end{pmatrix}
 # \begin{pmatrix} 1 & -1 \\ -1 & 1 \\ 0.5 & 0 \end{pmatrix}
-# + \begin{pmatrix} -1 & -1 \end{pmatrix}
+# + \begin{pmatrix} -1 & 0 \end{pmatrix}
 # = \begin{pmatrix} ? & ? \\ ? & ? \end{pmatrix}
 # $$
 #
-# Work out the four scores. Which region is of which class? Then compare:
+# Each row of the first matrix is a region, each column of the second a class.
+#
+# **Predict.** Work out the four scores. What is the second region's score for the second class?
 
 # %%
-regions = np.array([[1, 0, 2], [0, 3, 1]])
-weights = np.array([[1, -1], [-1, 1], [0.5, 0]])
-print(regions @ weights + [-1, -1])
+predict("00 score by hand", "Second region, second class:")
+
+# %% [markdown]
+# ### Exercise: scores of all regions for all classes
+#
+# ●●○ · 8 minutes. Write the product for N regions with D features each and K classes. `weights` has a row for each
+# *class*, as the SVMs keep them: above, the rows are (1, -1, 0.5) and (-1, 1, 0). `biases` are the K constants. The
+# result has a row for each region and a column for each class.
+
+
+# %% exercise="class_scores"
+def class_scores(features, weights, biases):
+    """Scores of N regions for K classes, an array [N, K].
+
+    features: array [N, D]; weights: array [K, D]; biases: array [K].
+    """
+    # solution
+    return features @ weights.T + biases  # the constants are added to every row
+
+
+# %%
+by_hand = class_scores(
+    np.array([[1, 0, 2], [0, 3, 1]]), np.array([[1, -1, 0.5], [-1, 1, 0]]), np.array([-1, 0])
+)
+print(by_hand)
+meet("00 score by hand", float(by_hand[1, 1]))
 
 # %% [markdown]
 # The first region has a positive score for the first class only (1), the second for the second class only
-# (2). Now the real one:
+# (3). Now your function (or the reference) at work on the picture's regions, with what the SVMs have learned:
 
 # %%
-scores = features @ detector.svms_.coef_.T + detector.svms_.intercept_  # [regions, classes]
+scores = class_scores(features, detector.svms_.coef_, detector.svms_.intercept_)  # [regions, classes]
 assert np.allclose(scores, detector.score(image, proposals), atol=1e-3)
 pd.DataFrame(
     {"best score": scores.max(axis=0), "mean score": scores.mean(axis=0)}, index=test.classes
@@ -160,15 +303,26 @@ print(f"{n_objects} objects in {len(test.ids)} test pictures; threshold {thresho
 # so on ([notebook 07](07_detection_and_evaluation.ipynb)).
 #
 # **By hand.** Three boxes: (0, 0, 10, 10) with score 0.9, (2, 0, 12, 10) with 0.8, (20, 0, 30, 10) with
-# 0.7. The first two share 80 of 120 pixels, an IoU of 0.67; the third touches neither. So the second goes:
+# 0.7. The first two share 80 of 120 pixels, an IoU of 0.67; the third touches neither. So the second goes, and
+# boxes 0 and 2 are kept:
 
 # %%
 three = [[0, 0, 10, 10], [2, 0, 12, 10], [20, 0, 30, 10]]
 print("kept:", nms(three, [0.9, 0.8, 0.7], iou_threshold=settings.NMS_IOU).tolist())
 
 # %% [markdown]
-# **Predict.** Of all scores of our picture above the threshold, what share will be left after suppression:
-# nearly all, half, or a tenth?
+# **Predict.** Of all scores of our picture above the threshold, what share will be left after suppression?
+
+# %%
+shares = {"nearly all": 1.0, "half": 0.5, "a tenth": 0.1}
+
+
+def in_words(share):
+    """The words for the nearest of the three shares."""
+    return min(shares, key=lambda words: abs(shares[words] - share))
+
+
+predict("00 left after suppression", "Left will be", choices=shares)
 
 # %%
 ranked = detector.detect(image, score_threshold=-2)  # best first
@@ -176,12 +330,14 @@ detections = ranked.select(ranked.scores > threshold)
 n_above = int((scores > threshold).sum())
 display(
     Markdown(
-        f"{n_above} scores above the threshold, **{len(detections)} detections** after suppression, {len(annotation)} objects."
+        f"{n_above} scores above the threshold, **{len(detections)} detections** after suppression, "
+        f"{len(annotation)} objects."
     )
 )
+meet("00 left after suppression", in_words(len(detections) / max(n_above, 1)))
 
 # %% [markdown]
-# Was it what you guessed? Suppression works class by class, so two boxes of different classes may stay on
+# Suppression works class by class, so two boxes of different classes may stay on
 # the same toy; and a box it drops was not wrong, only second best.
 #
 # ## 3. Figure 1, redone
@@ -242,6 +398,12 @@ plots.show(
 # others. Guess the mAP, and which class does worst.
 
 # %%
+predict("00 mAP", "The mAP, in %, is")
+
+# %%
+predict("00 worst class", "The worst class is", choices=test.classes)
+
+# %%
 evaluation = course.evaluation
 plots.show(
     plots.average_precision_bars(evaluation.ap, title="R-CNN on ToyVOC test"),
@@ -254,9 +416,11 @@ display(
         f"Trained on {len(course.trainval.ids)} pictures (profile `{course.profile.name}`)."
     )
 )
+meet("00 mAP", round(100 * evaluation.mean_ap), unit="%")
+meet("00 worst class", ap.index[0])
 
 # %% [markdown]
-# Compare with your guess, and look for the pattern: which classes look like another one, which are small or
+# Look for the pattern: which classes look like another one, which are small or
 # thin?
 #
 # And what it looks like. A number behind a class name is the **precision at that score**, as in the paper's
@@ -300,13 +464,12 @@ explorer = widgets.DetectionExplorer(
 explorer
 
 # %% [markdown]
-# *Static twin of the widget:* one picture at three thresholds. On all test pictures together they let
-# through half as many detections as there are objects, twice as many, and ten times as many.
+# *Static twin of the widget:* one picture at a threshold that lets through ten times as many detections as there are
+# objects, counted over all test pictures.
 
 # %%
-for factor in (0.5, 2, 10):
-    score = float(by_score[min(int(factor * n_objects), len(by_score) - 1)])
-    plots.show(explorer.render(score, image_id), alt=explorer.describe(score, image_id), quality=75)
+score = float(by_score[min(10 * n_objects, len(by_score) - 1)])
+plots.show(explorer.render(score, image_id), alt=explorer.describe(score, image_id), quality=75)
 
 # %% [markdown]
 # ## 5. Take one stage away
@@ -315,7 +478,10 @@ for factor in (0.5, 2, 10):
 # network and the same SVMs, the proposals **of another picture**. They have the right sizes and shapes and
 # are as many, but know nothing of *this* picture. R-CNN scores boxes; it cannot move them.
 #
-# **Predict.** How much of the mAP is left: nearly all, half, or a tenth?
+# **Predict.** How much of the mAP is left?
+
+# %%
+predict("00 another picture's proposals", "Left will be", choices=shares)
 
 # %%
 subset = test.subset(min(12, len(test.ids)))
@@ -329,11 +495,12 @@ left = {}
 for name, given in {"its own proposals": own, "another picture's": borrowed}.items():
     result = evaluate(detector.detect_dataset(subset, proposals=given, progress=False), subset)
     left[name] = (100 * result.mean_ap, 100 * recall_at(given, subset))
+own_map, borrowed_map = left["its own proposals"][0], left["another picture's"][0]
+meet("00 another picture's proposals", in_words(borrowed_map / max(own_map, 1)))
 pd.DataFrame(left, index=["mAP, %", "recall of the proposals at IoU 0.5, %"]).T.round(1)
 
 # %% [markdown]
-# *Reading:* these are few pictures, so the numbers are rough. Read the two columns together, and beside
-# your prediction: an object that no proposal covers is lost, whatever the network can do. That is why
+# *Reading:* these are few pictures, so the numbers are rough. Read the two columns together: an object that no proposal covers is lost, whatever the network can do. That is why
 # notebook 01 comes before the network.
 #
 # ## 6. What the paper showed
@@ -415,6 +582,8 @@ display(
 # ## Checkpoint
 
 # %%
+assert np.isclose(iou(A, B), boxes.iou([A], [B])[0, 0], atol=1e-3), "your IoU is not the package's"
+assert np.array_equal(box_of_mask(regions.mask(0)), regions.boxes[0]), "a proposal is the box of its region"
 assert scores.shape == (len(proposals), len(test.classes)) and np.isfinite(scores).all()
 assert (detections.scores[:-1] >= detections.scores[1:]).all(), "detections come best first"
 assert (detections.scores > threshold).all(), "the threshold holds"
@@ -426,7 +595,9 @@ assert all(0 <= value <= 1 for value in evaluation.ap.values() if np.isfinite(va
 print("All checks passed.")
 
 # %% [markdown]
-# ## Exercises
+# ## Explore further
+#
+# Open questions: nobody checks them, and some have no single answer.
 #
 # **1. Suppression by hand** (●○○, 5 minutes). Four boxes of one class: (0, 0, 10, 10) with score 0.6, (1,
 # 0, 11, 10) with 0.9, (6, 0, 16, 10) with 0.8, (30, 0, 40, 10) with 0.1. Which are kept at an IoU threshold
