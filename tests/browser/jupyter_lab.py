@@ -342,6 +342,16 @@ class NotebookPage:
         self.page.keyboard.press("Delete")
         self.page.keyboard.insert_text(code)
 
+    def predict_number(self, answer: str) -> None:
+        """Write an answer into the first prediction that asks for a number, and press Enter."""
+        field = (
+            self.page.locator(".jp-OutputArea-output", has_text="Your prediction.")
+            .locator("input[type=text]")
+            .first
+        )
+        field.fill(answer)
+        field.press("Enter")
+
     # What can be seen
 
     def error_outputs(self) -> list[str]:
@@ -369,8 +379,11 @@ class NotebookPage:
         for words in TROUBLE_WORDS:
             assert words not in log, f"{self.name}: the server's log holds {words!r}:\n{log[-4000:]}"
 
-    def screenshot(self, stage: str) -> Path:
-        """Save what the browser shows as ``NOTEBOOK-STAGE.png``."""
+    def screenshot(self, stage: str, of: Locator | None = None) -> Path:
+        """Save what the browser shows as ``NOTEBOOK-STAGE.png``, with `of` in the middle of the page."""
+        if of is not None:
+            of.evaluate("node => node.scrollIntoView({ block: 'center' })")
+            self.page.wait_for_timeout(200)
         path = self.screenshots / f"{Path(self.name).stem}-{stage}.png"
         self.page.screenshot(path=path)
         return path

@@ -21,7 +21,7 @@ def use_exercises(lab):
         assert "Not attempted." in exercise.verdict()
         assert "Not attempted." in exercise.press("Check on new cases")
         assert "Hint 1 of" in exercise.press("Hint")
-    lab.screenshot("3-exercise")
+    lab.screenshot("3-exercise", of=exercise.cell)
 
 
 @pytest.mark.parametrize("name", NOTEBOOKS)
@@ -40,17 +40,17 @@ def test_a_notebook_runs_and_its_widgets_answer(lab, name):
         print(
             f"{name}, {explorer}: {min(milliseconds):.0f} to {max(milliseconds):.0f} ms from key to picture"
         )
-        lab.screenshot(f"3-widget{number}-by-key")
+        lab.screenshot(f"3-widget{number}-by-key", of=explorer.output)
         explorer.drag(first)
-        lab.screenshot(f"3-widget{number}-by-mouse")
+        lab.screenshot(f"3-widget{number}-by-mouse", of=explorer.output)
         if name == "02_warping":
             by_sliders = explorer.readouts()
             assert explorer.draw_box() != by_sliders, "the sliders follow the box that is drawn"
             explorer.move_box_by_key()
-            lab.screenshot(f"3-widget{number}-box-drawn")
+            lab.screenshot(f"3-widget{number}-box-drawn", of=explorer.output)
         explorer.use_every_control()
         with lab.window(*PROJECTOR):
-            lab.screenshot(f"3-widget{number}-projector")
+            lab.screenshot(f"3-widget{number}-projector", of=explorer.output)
     lab.check_health()
     print(f"{name}: all cells in {seconds:.1f} s")
 
@@ -63,25 +63,35 @@ def test_an_exercise_answers_a_learner(lab):
     assert "Not attempted." in exercise.verdict()
     assert "Hint 1 of" in exercise.press("Hint")
     assert "Hint 2 of" in exercise.press("Hint")
-    lab.screenshot("4-exercise-hint")
+    lab.screenshot("4-exercise-hint", of=exercise.cell)
     assert "A solution" in exercise.press("Solution")
-    lab.screenshot("4-exercise-solution")
+    lab.screenshot("4-exercise-solution", of=exercise.cell)
 
     assert "Right." in exercise.answer(solution_code(name))
-    lab.screenshot("4-exercise-right")
+    lab.screenshot("4-exercise-right", of=exercise.cell)
     assert "Right." in exercise.press("Check on new cases")
     assert "Not yet." in exercise.answer(f"def {name}(*arguments):\n    return 123.456")
-    lab.screenshot("4-exercise-wrong")
+    lab.screenshot("4-exercise-wrong", of=exercise.cell)
     assert "Not yet." in exercise.press("Check on new cases")
     lab.check_health()
 
     broken = exercise.answer(f"def {name}(:\n    return 0")
-    lab.screenshot("4-exercise-broken")
+    lab.screenshot("4-exercise-broken", of=exercise.cell)
     assert "An error." in broken and "invalid syntax" in broken
     seconds = lab.run_all()
     print(f"02_warping with a syntax error in {name}: all cells in {seconds:.1f} s")
     lab.kernel.troubles.clear()  # the syntax error is shown, as it should be
     lab.check_log()
+
+
+def test_a_prediction_made_after_the_run_still_meets_its_result(lab):
+    lab.open("02_warping.ipynb")
+    lab.run_all()
+    lab.predict_number("1e3")
+    comparison = lab.page.locator(".jp-RenderedMarkdown", has_text="You predicted 1,000.")
+    comparison.wait_for()
+    lab.screenshot("5-prediction", of=comparison)
+    lab.check_health()
 
 
 def solution_code(name):
