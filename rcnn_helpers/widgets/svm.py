@@ -12,7 +12,7 @@ from rcnn_helpers.widgets.explorer import Explorer
 from rcnn_helpers.widgets.pictures import IMAGENET_MEAN, LONGEST, ImageCache, View, above, beside, pixels
 
 _CORNERS = ["x1", "y1", "x2", "y2"]
-_COLUMNS = ("class", "image_id", "score", *_CORNERS)
+_REGION = ["image_id", *_CORNERS]  # tells one region from another
 
 
 class HardNegativeBrowser(Explorer):
@@ -37,16 +37,19 @@ class HardNegativeBrowser(Explorer):
         controls = {"name": dropdown("class", classes), "rank": int_slider("rank", 1, 1, 1)}
         if "round" in hardest.columns:
             controls["round"] = steps("round", sorted(hardest["round"].unique().tolist()))
+            first_round = hardest.groupby(["class", *_REGION])["round"].transform("min")
+            hardest = hardest.assign(new=hardest["round"] == first_round)
+            self._groups = dict(list(hardest.groupby(["class", "round"])))
+        else:
+            self._groups = {(name, None): rows for name, rows in hardest.groupby("class")}
         super().__init__(controls)
 
     def _maxima(self, state):
         return {"rank": len(self._rows(state["name"], state.get("round")))}
 
     def _rows(self, name, round):
-        chosen = self.hardest["class"] == name
-        if round is not None:
-            chosen &= self.hardest["round"] == round
-        return self.hardest[chosen]
+        """The negatives of a class, in a round if there are rounds."""
+        return self._groups.get((name, round), self.hardest.iloc[:0])
 
     def _draw(self, name, rank, round=None):
         rows = self._rows(name, round)
@@ -56,10 +59,13 @@ class HardNegativeBrowser(Explorer):
             return blank, f"There are no hard negatives of class {name}{in_round}."
         chosen = rows.iloc[rank - 1]
         picture, overlap = self._in_its_image(chosen)
-        came_in = "" if round is None else self._newcomers(rows, name, round)
+        came_in = ""
         if round is not None:
-            picture = above(picture, self._plot_of_rounds(name, round, chosen["score"], picture.shape[1]))
-        return beside(picture, self._page(rows, rank, name, round)), (
+            if round != self.controls["round"].options[0]:
+                came_in = f" {rows['new'].sum()} of them are new in this round."
+            scores = {each: self._rows(name, each)["score"] for each in self.controls["round"].options}
+            picture = above(picture, _plot_of_rounds(scores, round, chosen["score"], picture.shape[1]))
+        return beside(picture, self._page(rows, rank)), (
             f"Hard negative {rank} of {len(rows)} for {name}{in_round}, in image {chosen['image_id']}: SVM score "
             f"{chosen['score']:.2f}, IoU {overlap:.2f} with the nearest {name}. Dotted: the objects.{came_in}"
         )
@@ -75,7 +81,7 @@ class HardNegativeBrowser(Explorer):
         same = np.array([name == chosen["class"] for name in annotation.names], dtype=bool)
         return picture, float(iou(box, truth[same]).max(initial=0.0))
 
-    def _page(self, rows, rank, name, round):
+    def _page(self, rows, rank):
         """Crops of the negatives around a rank, the chosen one framed; new ones of a round say so."""
         first = (rank - 1) // self.n_shown * self.n_shown
         page = rows.iloc[first : first + self.n_shown]
@@ -84,65 +90,46 @@ class HardNegativeBrowser(Explorer):
             for image_id, box in zip(page["image_id"], page[_CORNERS].to_numpy(np.float32), strict=True)
         ]
         captions = [f"{first + i + 1}: {score:.2f}" for i, score in enumerate(page["score"])]
-        if round is not None:
-            new = self._is_new(page, name, round)
-            captions = [f"{caption}\n{'new' if n else ''}" for caption, n in zip(captions, new, strict=True)]
+        if "new" in page.columns:
+            captions = [
+                f"{caption}\n{'new' if new else ''}"
+                for caption, new in zip(captions, page["new"], strict=True)
+            ]
         styles = ["fp" if first + i + 1 == rank else "proposal" for i in range(len(page))]
         return montage(crops, captions, columns=4, styles=styles)
 
-    def _is_new(self, rows, name, round):
-        """Whether each negative is in no earlier round of its class."""
-        of_class = self.hardest[self.hardest["class"] == name]
-        earlier = set(_regions(of_class[of_class["round"] < round]))
-        return [region not in earlier for region in _regions(rows)]
 
-    def _newcomers(self, rows, name, round):
-        if (self.hardest["round"] >= round).all():
-            return ""
-        return f" {sum(self._is_new(rows, name, round))} of them are new in this round."
+def _plot_of_rounds(scores, round, chosen, width):
+    """Scores as dots, a column a round; this round's are red and the chosen one is ringed."""
+    everything = np.concatenate([[0.0, -1.0], *scores.values()])
+    low, high = everything.min() - 0.1, everything.max() + 0.1
+    left, right, top, bottom = 60, width - 16, 30, 150
+    step = (right - left) / len(scores)
 
-    def _plot_of_rounds(self, name, round, score, width):
-        """The scores of all rounds as dots, this round's strong, the chosen one ringed."""
-        of_class = self.hardest[self.hardest["class"] == name]
-        rounds = self.controls["round"].options
-        low = min(-1.0, float(of_class["score"].min())) - 0.1
-        high = max(0.0, float(of_class["score"].max())) + 0.1
-        left, right, top, bottom = 60, width - 16, 30, 150
-        step = (right - left) / len(rounds)
+    def place(number, score):
+        y = bottom - (score - low) / (high - low) * (bottom - top)
+        return int(left + (number + 0.5) * step), int(y)
 
-        def place(number, value):
-            y = bottom - (value - low) / (high - low) * (bottom - top)
-            return int(left + (number + 0.5) * step), int(y)
-
-        sheet = np.full((bottom + 26, width, 3), 255, np.uint8)
-        write(sheet, f"SVM score of the hardest for {name}, by round", 6, 4)
-        for line in (0, -1):
-            y = place(0, line)[1]
-            cv2.line(sheet, (left, y), (right, y), (170, 170, 170), 1)
-            write(sheet, f"{line:+d}" if line else "0", 26, y - 9)
-        for number, each in enumerate(rounds):
-            this = each == round
-            write(
-                sheet,
-                f"[{each}]" if this else f"{each}",
-                place(number, 0)[0] - (12 if this else 5),
-                bottom + 4,
-            )
-            colour = rgb("vermillion") if this else (120, 120, 120)
-            for value in of_class.loc[of_class["round"] == each, "score"]:
-                cv2.circle(sheet, place(number, value), 4 if this else 3, colour, -1, cv2.LINE_AA)
-            if this:
-                cv2.circle(sheet, place(number, score), 8, (0, 0, 0), 2, cv2.LINE_AA)
-        return sheet
-
-
-def _regions(rows):
-    """What tells one region from another: its image and its box."""
-    return zip(rows["image_id"], *(rows[side] for side in _CORNERS), strict=True)
+    sheet = np.full((bottom + 26, width, 3), 255, np.uint8)
+    write(sheet, "SVM scores of these negatives, round by round", 6, 4)
+    for mark, score in (("0", 0), ("-1", -1)):  # taken for the class; on the margin
+        y = place(0, score)[1]
+        cv2.line(sheet, (left, y), (right, y), (170, 170, 170), 1)
+        write(sheet, mark, 30, y - 9)
+    for number, (each, values) in enumerate(scores.items()):
+        this = each == round
+        colour, radius = (rgb("vermillion"), 4) if this else ((120, 120, 120), 3)
+        x = place(number, 0)[0]
+        write(sheet, f"[{each}]" if this else str(each), x - (13 if this else 7), bottom + 4)
+        for score in values:
+            cv2.circle(sheet, place(number, score), radius, colour, -1, cv2.LINE_AA)
+        if this:
+            cv2.circle(sheet, place(number, chosen), 8, (0, 0, 0), 2, cv2.LINE_AA)
+    return sheet
 
 
 def _check_frame(hardest):
-    missing = [name for name in _COLUMNS if name not in hardest.columns]
+    missing = [name for name in ("class", "score", *_REGION) if name not in hardest.columns]
     if missing:
         raise DisplayError(
             f"the frame of hard negatives lacks {', '.join(missing)}; give one like svms.hardest_"
