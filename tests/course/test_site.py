@@ -2,11 +2,13 @@
 
 import base64
 import io
+import json
 import re
 import shutil
 from pathlib import Path
 
 import nbformat
+import numpy as np
 import pytest
 from bs4 import BeautifulSoup
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
@@ -189,6 +191,16 @@ def test_the_search_page_knows_the_text_of_every_section(site):
     assert '"zebra-stripes"' in texts
 
 
+def test_solutions_do_not_turn_up_in_a_search(site):
+    index = (site / "searchindex.js").read_text()
+    indexed = json.loads(index.removeprefix("Search.setIndex(").removesuffix(")"))
+    chapter, solved = (
+        indexed["docnames"].index(f"notebooks/{name}") for name in ("03_features", "solutions/03_features")
+    )
+    found = indexed["terms"]["befor"]
+    assert chapter in np.atleast_1d(found) and solved not in np.atleast_1d(found)
+
+
 def test_the_text_of_a_section_leaves_out_the_sections_inside_it():
     html = (
         '<main><section id="a"><h1>A<a class="headerlink">#</a></h1><p>one <b>two</b>, <img src="x">three</p>'
@@ -215,7 +227,7 @@ def test_the_first_cell_must_hold_a_title():
         ("not executed", r"03_features\.ipynb holds a cell that was not executed; run: make notebooks"),
         ("failed", r"03_features\.ipynb holds a cell that failed; run: make notebooks"),
         ("not a notebook", r"03_features\.ipynb cannot be read .*make notebooks"),
-        ("dead link", r"03_features.*99_nowhere\.ipynb"),
+        ("dead link", r"03_features\.ipynb, cell 2: .*99_nowhere\.ipynb"),
         ("dead place", r"03_features.*no-such-place"),
         ("unknown formula", r"formula .*nosuchthing"),
     ],

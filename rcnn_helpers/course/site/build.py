@@ -93,7 +93,7 @@ def lay_out(repository: Path, sources: Path) -> None:
     solutions = []
     if (repository / "notebooks" / "solutions").is_dir():
         folder, target = repository / "notebooks" / "solutions", sources / "notebooks" / "solutions"
-        solutions = _copy_notebooks(folder, target, suffix=": solutions")
+        solutions = _copy_notebooks(folder, target, suffix=": solutions", nosearch=True)
     pages = [page for page in PAGES if (repository / page).exists()]
     for page in pages:
         (sources / page).parent.mkdir(parents=True, exist_ok=True)
@@ -109,11 +109,13 @@ def lay_out(repository: Path, sources: Path) -> None:
     shutil.copy(HERE / "style.css", sources / "_static" / "course.css")
 
 
-def _copy_notebooks(folder: Path, target: Path, *, suffix: str = "") -> list[Chapter]:
+def _copy_notebooks(folder: Path, target: Path, *, suffix: str = "", **metadata) -> list[Chapter]:
+    """Copy notebooks as pages; `metadata` is for Sphinx, such as nosearch to keep a page out of the search."""
     chapters = []
     for name, notebook in executed_notebooks(folder).items():
         chapter = read_chapter(name, notebook)
         make_page(notebook, chapter.heading + suffix, target / f"{name}_figures")
+        notebook.metadata.update(metadata)
         nbformat.write(notebook, target / f"{name}.ipynb")
         chapters.append(chapter)
     return chapters
@@ -162,6 +164,8 @@ def _run_sphinx(sources: Path, pages: Path, doctrees: Path) -> list[str]:
     for left_over in [pages / ".buildinfo", *pages.rglob("*-macros.html"), *pages.rglob("*.map")]:
         left_over.unlink(missing_ok=True)
     plain = re.sub(r"\x1b\[[0-9;]*m", "", warnings.getvalue()).replace(f"{sources}/", "")
+    # MyST-NB counts 10,000 lines a cell, from cell 1 on.
+    plain = re.sub(r"\.ipynb:(\d+)\d{4}: ", r".ipynb, cell \1: ", plain)
     lines = [line for line in plain.splitlines() if line.strip()]
     faults = [line for line in lines if any(f"[{kind}" in line for kind in FATAL_WARNINGS)]
     if not faults and lines:
