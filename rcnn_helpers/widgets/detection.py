@@ -27,7 +27,7 @@ class SuppressionExplorer(Explorer):
         Threshold at first.
     """
 
-    _MOST_DRAWN = 300
+    _MOST_DRAWN, _MOST_LABELLED = 300, 20
 
     def __init__(self, image, boxes, scores, classes, *, truth=None, names=None, score: float = 0.0):
         self._view = View(as_picture(image))
@@ -59,12 +59,16 @@ class SuppressionExplorer(Explorer):
         truth = self.truth[[each in (name, "") for each in self.names]]
         kept_drawn = kept[: self._MOST_DRAWN]
         boxes = np.concatenate([self.boxes[kept_drawn], truth])
-        labels = [f"{name} {scores[i]:.2f}" for i in kept_drawn] + [""] * len(truth)
+        labels = [f"{name} {scores[i]:.2f}" for i in kept[: self._MOST_LABELLED]]
+        labels += [""] * (len(boxes) - len(labels))
         styles = ["detection"] * len(kept_drawn) + ["truth"] * len(truth)
         picture = draw_boxes(picture, self._view.scaled(boxes), labels, styles)
+        some = (
+            f"; the best {self._MOST_LABELLED} with their scores" if len(kept) > self._MOST_LABELLED else ""
+        )
         return picture, (
             f"{len(candidates)} of {len(scores)} regions score {score:.2f} or more for {name}. Suppression above "
-            f"an IoU of {iou_threshold:.2f} keeps {len(kept)} (solid) and drops {len(dropped)} (dotted)."
+            f"an IoU of {iou_threshold:.2f} keeps {len(kept)} (solid{some}) and drops {len(dropped)} (dotted)."
         )
 
 

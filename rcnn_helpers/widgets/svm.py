@@ -62,7 +62,7 @@ class HardNegativeBrowser(Explorer):
         came_in = ""
         if round is not None:
             if round != self.controls["round"].options[0]:
-                came_in = f" {rows['new'].sum()} of them are new in this round."
+                came_in = f" Of the {len(rows)} negatives {rows['new'].sum()} are new in this round."
             scores = {each: self._rows(name, each)["score"] for each in self.controls["round"].options}
             picture = above(picture, _plot_of_rounds(scores, round, chosen["score"], picture.shape[1]))
         return beside(picture, self._page(rows, rank)), (

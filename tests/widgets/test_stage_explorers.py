@@ -90,7 +90,7 @@ def test_hard_negatives_round_by_round(explorers):
     assert browser.controls["round"].value == 2, "the last round at first"
     # Two of the three of round 2 were there in round 1.
     assert "Hard negative 1 of 3 for cat in round 2" in browser.describe("cat", 1, 2)
-    assert "1 of them are new in this round" in browser.describe("cat", 1, 2)
+    assert "Of the 3 negatives 1 are new in this round" in browser.describe("cat", 1, 2)
     assert "new in this round" not in browser.describe("cat", 1, 1), "in the first round all are new"
     assert browser.describe("dog", 1, 2) == "There are no hard negatives of class dog in round 2."
     assert "Hard negative 1 of 1 for dog in round 1" in browser.describe("dog", 1, 1)
@@ -133,6 +133,14 @@ def test_suppression_explorer_counts_kept_and_dropped(explorers):
     assert "keeps 4 (solid) and drops 2 (dotted)" in explorer.describe("cat", -1.0, 0.5)
     assert "keeps 6 (solid) and drops 0" in explorer.describe("cat", -1.0, 1.0)
     assert "3 of 6 regions" in explorer.describe("dog", 0.0, 1.0)
+
+
+def test_suppression_explorer_labels_only_the_best_of_many(image, rng):
+    corners = rng.uniform(0, 100, (100, 2))
+    boxes = np.concatenate([corners, corners + 1], axis=1)
+    explorer = widgets.SuppressionExplorer(image, boxes, np.linspace(0, 1, 100)[:, None], ["cat"])
+    assert "keeps 100 (solid; the best 20 with their scores)" in explorer.describe(iou_threshold=1.0)
+    assert "keeps 20 (solid)" in explorer.describe(score=0.8, iou_threshold=1.0)
 
 
 def test_precision_recall_explorer_tells_the_verdict(explorers):
