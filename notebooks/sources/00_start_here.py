@@ -202,7 +202,7 @@ plots.show(
 )
 
 # %% [markdown]
-# There are many more regions than objects, and so there are boxes:
+# Every region gives such a box. The best ranked of them are the proposals:
 
 # %%
 proposals = detector.propose(image)
@@ -405,11 +405,11 @@ predict("00 worst class", "The worst class is", choices=test.classes)
 
 # %%
 evaluation = course.evaluation
+ap = pd.Series(evaluation.ap).dropna().sort_values()
 plots.show(
     plots.average_precision_bars(evaluation.ap, title="R-CNN on ToyVOC test"),
-    alt="Average precision of each class on the test pictures.",
+    alt=f"Average precision of each class on the test pictures, from {ap.index[-1]} down to {ap.index[0]}.",
 )
-ap = pd.Series(evaluation.ap).dropna().sort_values()
 display(
     Markdown(
         f"The mAP is **{100 * evaluation.mean_ap:.1f}%**; best is *{ap.index[-1]}*, worst *{ap.index[0]}*. "
@@ -420,13 +420,12 @@ meet("00 mAP", round(100 * evaluation.mean_ap), unit="%")
 meet("00 worst class", ap.index[0])
 
 # %% [markdown]
-# Look for the pattern: which classes look like another one, which are small or
-# thin?
+# Look for the pattern: which classes look like another one, which are small or thin?
 #
 # And what it looks like. A number behind a class name is the **precision at that score**, as in the paper's
 # Figures 8 to 11: of all detections of the class on the test set that score at least as high, the share
 # that is right. As there, only those above 0.5 are drawn. A check mark and a solid line: right. A cross and
-# a dashed line: wrong. Dotted: the truth.
+# a dashed line: wrong. Dotted: the truth. The four pictures are those with the most classes, and so among the hardest.
 
 # %%
 everything = course.detections
@@ -458,17 +457,18 @@ plots.show(
 # and more objects are found, and more nonsense with them.
 
 # %%
+image_ids = [image_id, *(i for i in fullest if i != image_id)]  # our picture first, then the fullest ones
 explorer = widgets.DetectionExplorer(
-    test, course.detections, course.evaluation, image_ids=fullest, score=threshold
+    test, course.detections, course.evaluation, image_ids=image_ids, score=threshold
 )
 explorer
 
 # %% [markdown]
-# *Static twin of the widget:* one picture at a threshold that lets through ten times as many detections as there are
-# objects, counted over all test pictures.
+# *Static twin of the widget:* the same picture at a threshold that lets through three times as many detections as
+# there are objects, counted over all test pictures.
 
 # %%
-score = float(by_score[min(10 * n_objects, len(by_score) - 1)])
+score = float(by_score[min(3 * n_objects, len(by_score) - 1)])
 plots.show(explorer.render(score, image_id), alt=explorer.describe(score, image_id), quality=75)
 
 # %% [markdown]

@@ -404,9 +404,10 @@ def _draw_recall(arguments, answer, expected):
     labels = [f"object {i}: {value:.2f}" for i, value in enumerate(best)] + [""] * len(proposals)
     styles = ["best" if value >= threshold else "missed" for value in best] + ["ignored"] * len(proposals)
     canvas = np.full((480, 640, 3), 245, np.uint8)
+    yours = "missing" if answer is None else f"{answer:.3f}"
     alt = (
         f"Each object with its best IoU: found (green, solid) from {threshold:g} on, else missed (purple, "
-        f"dotted). The proposals are grey. Your recall is {answer:.3f}, the reference's {expected:.3f}."
+        f"dotted). The proposals are grey. Your recall is {yours}, the reference's {expected:.3f}."
     )
     return draw_boxes(canvas, shown, labels, styles), alt
 
