@@ -195,7 +195,7 @@ def _write_scene(folder: Path, split: str, index: int, seed: int, with_masks: bo
 def _render_into(folder: Path, counts, lists, categories, *, seed, n_jobs, title, with_masks):
     """Render all pictures of `counts` (split to number) and write the image sets `lists` (name to ids)."""
     from joblib import Parallel, cpu_count, delayed
-    from tqdm import tqdm
+    from tqdm.auto import tqdm
 
     workers = cpu_count() if n_jobs is None else n_jobs
     jobs = [(split, index) for split, count in counts.items() for index in range(count)]
