@@ -9,6 +9,14 @@ Read it in this order:
 """
 
 from rcnn_helpers.svm.estimator import LinearSVMs
-from rcnn_helpers.svm.mining import TrainingImage, train_detector_svms
+from rcnn_helpers.svm.mining import TrainingImage, is_hard, region_roles, train_detector_svms
+from rcnn_helpers.svm.solver import primal_objective
 
-__all__ = ["LinearSVMs", "TrainingImage", "train_detector_svms"]
+__all__ = [
+    "LinearSVMs",
+    "TrainingImage",
+    "is_hard",
+    "primal_objective",
+    "region_roles",
+    "train_detector_svms",
+]

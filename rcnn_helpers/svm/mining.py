@@ -190,6 +190,40 @@ def train_detector_svms(
     return miner.finish(svms, n_hardest)
 
 
+def region_roles(overlaps, gt_class, *, positive_iou=None, negative_iou=SVM_NEGATIVE_IOU) -> np.ndarray:
+    """What each region of an image is to each class: +1, -1, or 0 where the class ignores it, int8 [N, C].
+
+    Parameters
+    ----------
+    overlaps : array [N, C]
+        Largest IoU with a ground-truth box of the class.
+    gt_class : int array [N]
+        Class of a region that is a ground-truth box itself, else -1.
+    positive_iou, negative_iou : float
+        As in `train_detector_svms`.
+    """
+    overlaps, gt_class = np.asarray(overlaps), np.asarray(gt_class)
+    if positive_iou is None:
+        positive = gt_class[:, None] == np.arange(overlaps.shape[1])
+    else:
+        positive = overlaps >= positive_iou
+    negative = (overlaps < negative_iou) & ~positive
+    return positive.astype(np.int8) - negative.astype(np.int8)
+
+
+def is_hard(scores, labels, *, hard_score=HARD_SCORE) -> np.ndarray:
+    """Which regions are hard negatives: negatives that violate the margin or nearly so, a bool array.
+
+    Parameters
+    ----------
+    scores, labels : arrays of equal shape
+        SVM scores, and labels as `region_roles` gives them.
+    hard_score : float
+        The released code's limit lies just below the margin, so that a negative right on it counts.
+    """
+    return (np.asarray(labels) == -1) & (np.asarray(scores) > hard_score)
+
+
 def _with_progress(images, progress, description):
     if not progress:
         return images
@@ -245,12 +279,10 @@ class _RegionRules:
                 f"image {image.image_id}: the features of region {bad[0]} are NaN, infinite or too large "
                 f"({len(bad)} such regions); extract this image's features again, in full precision"
             )
-        if self.positive_iou is None:
-            positive = gt_class[:, None] == np.arange(k)
-        else:
-            positive = overlaps >= self.positive_iou
-        negative = (overlaps < self.negative_iou) & ~positive
-        return _Regions(image.image_id, number, features, squared_norms, boxes, positive, negative)
+        labels = region_roles(
+            overlaps, gt_class, positive_iou=self.positive_iou, negative_iou=self.negative_iou
+        )
+        return _Regions(image.image_id, number, features, squared_norms, boxes, labels == 1, labels == -1)
 
 
 @dataclass(frozen=True)
@@ -460,7 +492,7 @@ class _Miner:
 
     def _hard_negatives(self, regions):
         scores = regions.features @ self.coef.T + self.intercept
-        return regions.negative & (scores > self.cache_rules.hard_score)
+        return is_hard(scores, -regions.negative.astype(np.int8), hard_score=self.cache_rules.hard_score)
 
     def _train(self, due, pass_number, image_number):
         """Train the classes that are `due` and have examples, record it, and evict what has become easy."""

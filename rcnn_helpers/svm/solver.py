@@ -145,6 +145,25 @@ def solve(
     return [problem.solution(bias_scale) for problem in problems]
 
 
+def primal_objective(X, y, coef, intercept, *, C, positive_weight, bias_scale) -> float:
+    """The primal objective P of one class for any weights, whichever solver they come from.
+
+    Parameters
+    ----------
+    X : array [N, D]
+    y : array [N]
+        +1, -1, or 0 for rows that are left out.
+    coef : array [D]
+    intercept : float
+    C, positive_weight, bias_scale : float
+        As in `LinearSVMs`; `bias_scale` must not be 0.
+    """
+    X, y, coef = (np.asarray(array, dtype=np.float64) for array in (X, y, coef))
+    shortfall = np.maximum(0, 1 - y * (X @ coef + intercept))
+    upper = C * np.where(y > 0, positive_weight, np.abs(y))
+    return float((coef @ coef + (intercept / bias_scale) ** 2) / 2 + upper @ shortfall)
+
+
 class _Problem:
     """The state of one class: its rows, signs, bounds, alphas, weights and last scores."""
 
