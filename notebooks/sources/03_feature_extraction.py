@@ -9,8 +9,8 @@
 #
 # **You will**
 #
-# - follow a crop through the network, with shapes, parameters and receptive fields worked out by hand and
-#   by machine;
+# - follow a crop through the network, and write the two rules that give the side of every map and what each
+#   of its cells can see;
 # - find the place of any number of pool5, and the pixels it can see, and prove both;
 # - time the extraction of a picture's proposals, and what one more class costs;
 # - store features so that a flat battery loses nothing;
@@ -18,10 +18,11 @@
 #   trained.
 #
 # **You need** the crops of [notebook 02](02_warping.ipynb), and to know what a convolution is. **Time:**
-# about 45 minutes with the exercises; the cells take under a minute on a laptop.
+# about 80 minutes with the three exercises, 45 without. The first cell says what the cells take on your
+# machine's kind; on a GPU nothing was measured yet.
 #
-# The modules behind it are `rcnn_helpers.networks`, `rcnn_helpers.features` and
-# `rcnn_helpers.feature_store`. The pictures are ToyVOC: rendered, synthetic toys.
+# The modules behind it are `rcnn_helpers.networks`, `rcnn_helpers.units.receptive_field`,
+# `rcnn_helpers.features` and `rcnn_helpers.feature_store`. The pictures are ToyVOC: rendered, synthetic toys.
 
 # %%
 import tempfile
@@ -34,16 +35,16 @@ import pandas as pd
 import torch
 from IPython.display import Markdown, display
 
-from rcnn_helpers import plots, widgets
-from rcnn_helpers.course import open_course
+from rcnn_helpers import plots, units, widgets
+from rcnn_helpers.course import meet, open_course, predict
 from rcnn_helpers.errors import StoreError
 from rcnn_helpers.features import FeatureStore, choose_precision, extract, extract_dataset, in_precision
-from rcnn_helpers.networks import load_network
+from rcnn_helpers.networks import NETWORKS, Network, load_network
 from rcnn_helpers.networks.tnet import build_tnet
 from rcnn_helpers.warping import crop_buffer, warp_boxes
 
 # %%
-course = open_course()
+course = open_course("03")
 trainval, test, network = course.trainval, course.test, course.network
 # The picture with the most classes:
 image_id = max(test.ids, key=lambda name: len(set(test.annotation(name).names)))
@@ -76,18 +77,85 @@ print(f"{network.name}, input {network.input_size}; example {image_id}, {len(pro
 # | pool1 | 3, 2, 0 | $\lfloor 52/2 \rfloor + 1 = 27$ | $11 + 2 \cdot 4 = 19$ | 8 |
 # | conv2 | 5, 1, 2 | ? | ? | ? |
 #
-# **Predict.** Fill in conv2. Then guess: which layer holds most of the network's parameters?
+# The first rule is a matter of counting. Put the window at the left end of the padded map;
+# $n + 2p - k$ cells are left on its right, so it can take that many steps, divided by $s$. And it stood
+# somewhere before the first step: plus one. If the last step does not come out even, a convolution drops it.
+# Caffe's poolings take it along, with a window that sticks out: they round up, $\lceil \cdot \rceil$. The
+# T-Net's steps all come out even, so for it the two are the same.
+#
+# ### Exercise: the side of a map
+#
+# ●○○ · 10 minutes. Write `output_size`. In go the side of the map below, kernel, stride and padding of a layer,
+# and whether it rounds up (`ceil`). Out comes the side of its own map, a whole number. For instance,
+# `output_size(227, 11, 4, 0, False)` is `55`; `output_size(224, 3, 2, 0, ceil)` is 111 or, rounded up, 112.
+
+
+# %% exercise="output_size"
+def output_size(side, kernel, stride, padding, ceil):
+    """Cells along a side of the map that a convolution or a pooling makes.
+
+    side: of its input. padding: on each side. ceil: whether to round up, as Caffe's poolings do.
+    """
+    # solution
+    left_over = side + 2 * padding - kernel  # beside the window in its first place
+    if ceil:
+        return -(-left_over // stride) + 1
+    return left_over // stride + 1
+
+
+# %% [markdown]
+# The second rule is the **receptive field recursion**. From the first cell of a window to its last there are $k -
+# 1$ steps, each $j$ pixels long: so much is added to what one cell saw. And when the window moves by $s$ cells,
+# it moves by $s\,j$ pixels. Mind the order: the field grows by the *old* distance.
+#
+# **Predict.** Fill in the row of conv2 on paper. How many pixels does one of its cells see, along a side?
+
+# %%
+predict("03 conv2 sees", "pixels along a side that a cell of conv2 sees")
+
+# %% [markdown]
+# ### Exercise: the receptive field recursion
+#
+# ●●○ · 15 minutes. Write `receptive_field`. In goes a list of layers from the first to the last, each a pair
+# `(kernel, stride)`. Out come two numbers: the side of the input that a cell behind the last layer sees, and how
+# far neighbouring cells are apart, both in pixels. For instance, `receptive_field([(11, 4), (3, 2)])` is `(19,
+# 8)`: conv1 and pool1 in the table. No layers at all give `(1, 1)`.
+
+
+# %% exercise="receptive_field"
+def receptive_field(layers):
+    """What a cell sees behind some layers, and how far neighbouring cells are apart: two numbers of pixels.
+
+    layers: pairs (kernel, stride), first layer first.
+    """
+    # solution
+    field, apart = 1, 1  # a pixel sees itself, and the next one is one further
+    for kernel, stride in layers:
+        field = field + (kernel - 1) * apart
+        apart = apart * stride
+    return field, apart
+
+
+# %% [markdown]
+# Both functions of yours (or the references) now go through all layers of the network. The table also counts
+# parameters.
+#
+# **Predict.** Which layer holds most of the network's parameters?
+
+# %%
+predict("03 most parameters", "the layer with the most", choices=["conv1", "conv3", "conv5", "fc6", "fc7"])
 
 
 # %%
-def walk(module, cells=227, field=1, apart=1, channels=3):
+def walk(module, cells=227, channels=3):
     """One row a layer: its output, what a cell sees, parameters, and millions of multiplications."""
-    rows = []
+    rows, so_far = [], []
     for name, layer in [*module.trunk.named_children(), ("pool5", module.pool5)]:
         if hasattr(layer, "kernel_size"):
             k, s, p = (int(np.max(v)) for v in (layer.kernel_size, layer.stride, layer.padding))
-            cells = (cells + 2 * p - k) // s + 1
-            field, apart = field + (k - 1) * apart, apart * s
+            cells = output_size(cells, k, s, p, False)
+            so_far.append((k, s))
+            field, apart = receptive_field(so_far)
             channels = getattr(layer, "out_channels", channels)
             weights = layer.weight.numel() if hasattr(layer, "weight") else 0
             n_parameters = sum(v.numel() for v in layer.parameters())
@@ -105,14 +173,15 @@ def walk(module, cells=227, field=1, apart=1, channels=3):
 with torch.device("meta"):  # shapes only, no numbers
     full = walk(build_tnet(1000))
 layers = walk(network.module)
+meet("03 conv2 sees", int(layers.sees["conv2"]))
+meet("03 most parameters", layers.parameters.idxmax())
 beside = {network.name: layers, "T-Net (the paper's)": full.drop(columns=["sees", "apart"])}
 pd.concat(beside, axis=1).round(1)
 
 # %% [markdown]
 # *Reading:* "products" are the multiplications for one crop. A cell of pool5 sees 195 x 195 of the 227 x
 # 227 pixels, and its neighbour sees the same 32 pixels further on: the numbers of sections 1 and 3.1. So a
-# unit in the middle looks at nearly the whole crop. And conv2, did you get it? 27 cells, 51 pixels, 8
-# apart.
+# unit in the middle looks at nearly the whole crop. conv2 has 27 cells, and they are 8 pixels apart.
 #
 # Nearly all parameters lie in the fully connected layers. The paper makes much of this (sec. 3.2): take fc7
 # away, and "29%, or about 16.8 million, of the CNN's parameters" are gone and nothing is lost; take fc6
@@ -212,7 +281,40 @@ plots.show(
 #
 # **By hand.** Where do you find channel 10, row 2, column 3, and what does it see?
 # $i = 360 + 12 + 3 = 375$. Columns: $96 - 64 = 32$ to $227$. Rows: $64 - 64 = 0$ to $195$. And the other
-# way: $i = 100$ is $c = 2$ (72), rest 28, $y = 4$, $x = 4$.
+# way: $i = 100$ is $c = 2$ (72), rest 28, $y = 4$, $x = 4$. Work out the boxes of the units in the first corner,
+# $(y, x) = (0, 0)$, and in the last, $(5, 5)$, before you read on.
+#
+# The package works the fields out for any unit of any layer, and is exact at the borders too: it goes back from
+# the unit to the cells it sees in the layer below, then to those that they see, down to the pixels.
+
+# %%
+some_units = [(0, 0), (2, 3), (5, 5)]
+fields = [units.receptive_field(network, "pool5", unit) for unit in some_units]
+print("\n".join(f"unit {unit} sees {field.astype(int).tolist()}" for unit, field in zip(some_units, fields)))
+marked = plots.draw_boxes(
+    shown, fields, [str(unit) for unit in some_units], ["proposal", "best", "fp"], font_size=13
+)
+plots.show(
+    marked,
+    alt="The crop with the fields of three units of pool5: two corners and the middle; each covers a large part of it.",
+)
+
+# %% [markdown]
+# The fields overlap so much that 36 units say little about *where* exactly something is.
+#
+# Other networks see other pieces. Their geometry needs no weights, so nothing has to be downloaded:
+
+# %%
+rows = {}
+for name, spec in NETWORKS.items():
+    with torch.device("meta"):  # shapes only
+        geometry = units.field_geometry(Network(spec, spec.build(1000)))
+    rows[name] = (geometry.input_size, f"{geometry.cells} x {geometry.cells}", geometry.size, geometry.stride)
+pd.DataFrame.from_dict(rows, orient="index", columns=["input", "pool5", "a unit sees", "neighbours apart"])
+
+# %% [markdown]
+# *Reading:* VGG-16, the paper's O-Net, sees more with smaller steps: thirteen convolutions with kernels of 3 add
+# up.
 #
 # Believing is good, proving is better. If the unit sees exactly these pixels, then noise **outside** the
 # box cannot change it, not even in the last digit.
@@ -221,17 +323,20 @@ plots.show(
 # little, or not at all?
 
 # %%
+changes = {"not at all": 0, "a little: by less than a tenth": 0.1, "much": np.inf}
+predict("03 noise at the border", "how noise in the outermost 8 pixels changes it", choices=list(changes))
+
+# %%
 y, x = 2, 3
 c = int(maps["pool5"][:, y, x].argmax())  # the channel that answers most there
 index = 36 * c + 6 * y + x
-x1, y1 = 32 * x - 64, 32 * y - 64
+x1, y1, x2, y2 = units.receptive_field(network, "pool5", (y, x)).astype(int)
 noise = torch.randn(crop.shape, generator=torch.Generator().manual_seed(0))
 
 
 def unit_with_noise_outside(margin):
     """The unit's value when everything but its receptive field, less a margin, is noise."""
-    rows = slice(max(0, y1 + margin), y1 + 195 - margin)
-    columns = slice(max(0, x1 + margin), x1 + 195 - margin)
+    rows, columns = slice(y1 + margin, y2 - margin), slice(x1 + margin, x2 - margin)
     spoilt = noise.clone()
     spoilt[:, :, rows, columns] = crop[:, :, rows, columns].float()
     return network.features(spoilt, ["pool5"])["pool5"][0, index].item()
@@ -243,17 +348,21 @@ for margin in (0, 8, 32, 64):
         f"noise from {margin:2d} pixels inside the box's border outwards: {unit_with_noise_outside(margin):.6f}"
     )
 print(f"clean crop: {clean:.6f}   (channel {c}, number {index} of pool5)")
+change = abs(unit_with_noise_outside(8) / clean - 1)
+meet("03 noise at the border", next(text for text, limit in changes.items() if change <= limit))
 
 # %% [markdown]
-# With a margin of 0 the value is the same in every digit: the box is right. Inside, compare with your
-# prediction. The border counts for little: few paths lead from there to the unit, and many from the middle.
+# With a margin of 0 the value is the same in every digit: the box is right. The border inside it counts for little: few paths lead from there to the unit, and many from the middle.
 # A *receptive field* says what a unit could see; what moves it lies mostly near the centre.
 #
 # ## 3. All proposals of one picture
 #
 # Now in bulk. Crops are warped batch by batch into one buffer, and each batch goes through the network.
 #
-# **Predict.** Which share of the time goes into warping: a twentieth, a quarter, or half?
+# **Predict.** Which share of the time goes into warping, and which into the network?
+
+# %%
+predict("03 share of warping", "share of the time that warping takes, in %")
 
 # %%
 precision = choose_precision("auto", network.device)
@@ -280,6 +389,7 @@ display(
         f"53 s on a CPU, proposals included (sec. 2.2); it has {products:.1f} times as many multiplications."
     )
 )
+meet("03 share of warping", 100 * share, unit="%")
 
 # %% [markdown]
 # Why batches? The weights have to be fetched from memory for each batch, whether it holds one crop or
@@ -313,7 +423,11 @@ plots.show(fig, alt="Regions a second rise with the batch size and level off.")
 # classes that is $2000 \cdot 20 \cdot 4096 \cdot 2 = 0.33$ billion operations. A processor core does fifty
 # to a hundred billion in a second.
 #
-# **Predict.** How long for 200 classes? And for 100,000: a second, ten seconds, or ten minutes?
+# **Predict.** How long for 200 classes? And for 100,000?
+
+# %%
+guesses = {"about a second": 1, "about ten seconds": 10, "about two minutes": 120, "about half an hour": 1800}
+predict("03 hundred thousand classes", "scoring 2000 regions for 100,000 classes", choices=list(guesses))
 
 # %%
 rng = np.random.default_rng(0)
@@ -330,6 +444,8 @@ for n_classes in (10, 200, 2000):
 product_seconds[100_000] = 50 * product_seconds[2000]  # in 50 parts; nobody keeps 2000 x 100,000 scores
 for n_classes, value in product_seconds.items():
     print(f"{n_classes:7,d} classes: {1000 * value:9.1f} ms")
+nearest_guess = min(guesses, key=lambda text: abs(np.log(product_seconds[100_000] / guesses[text])))
+meet("03 hundred thousand classes", nearest_guess)
 
 # %%
 fig, ax = plt.subplots(figsize=(8, 4.6))
@@ -346,8 +462,7 @@ plots.show(
 )
 
 # %% [markdown]
-# *Reading:* the last point is computed from the one before, 50 parts of 2000. Compare with your guess. Up
-# to thousands of classes the product is little beside the paper's time for proposals and features. The
+# *Reading:* the last point is computed from the one before, 50 parts of 2000. Up to thousands of classes the product is little beside the paper's time for proposals and features. The
 # paper gives 10 s for 100,000 classes on a processor of its time, and points out why it can: its features
 # are short. Check its figures for the memory of 100,000 linear predictors, with 4k numbers each and with
 # the 360k of the detector it compares with:
@@ -369,8 +484,9 @@ pd.DataFrame(
         layer: {
             "numbers a region": values.shape[1],
             "of them zero, %": 100 * (values == 0).mean(),
+            "shortest norm": norms[layer].min(),
             "mean norm": norms[layer].mean(),
-            "factor to a mean norm of 20": 20 / norms[layer].mean(),
+            "longest norm": norms[layer].max(),
         }
         for layer, values in found.items()
     }
@@ -386,9 +502,32 @@ pd.DataFrame(
 # **By hand.** Three features: (3, 4, 0), (0, 0, 10), (12, 9, 0). Their norms are 5, 10 and 15, and the mean
 # is 10, so the factor is two. Afterwards the norms are 10, 20 and 30: the *mean* is 20; a single feature
 # keeps its own length.
+#
+# ### Exercise: one factor for all features
+#
+# ●○○ · 10 minutes. Write `feature_scale`. In go features, an array with a row for each region. Out comes one
+# number: the factor that brings the mean of the rows' L2 norms to 20. For the three features above, it is `2.0`.
+
+
+# %% exercise="feature_scale"
+def feature_scale(features):
+    """The one factor that brings the mean L2 norm of the features to 20.
+
+    features: floats [regions, numbers].
+    """
+    # solution
+    norms = np.sqrt((features**2).sum(axis=1))
+    return 20 / norms.mean()
+
+
+# %% [markdown]
+# Your function (or the reference) at work on the regions of our picture, beside the factor that the training
+# pictures give. Nothing may be learnt from test pictures, not even a factor: the second one is used.
 
 # %%
 factor = course.features("trainval").feature_scale(trainval.ids, seed=0)  # from 200 pictures at most
+own = feature_scale(found[course.profile.layer])
+print(f"{course.profile.layer}: {own:.3f} from this picture, {factor:.3f} from the training pictures")
 fig, axes = plt.subplots(1, 2, figsize=(13, 4.2))
 axes[0].hist(factor * norms[course.profile.layer], bins=30, color=plots.COLOURS["blue"])
 axes[0].axvline(20, color=plots.COLOURS["vermillion"], linestyle="--", label="20")
@@ -411,6 +550,9 @@ plots.show(fig, alt="Left: norms scatter around 20. Right: a few large numbers c
 #
 # **Predict.** The battery is empty at the third of four pictures. How many are in the store, and how many
 # must be computed when the laptop is plugged in again?
+
+# %%
+predict("03 in the store", "pictures in the store after the failure")
 
 
 # %%
@@ -439,6 +581,7 @@ try:
     extract_dataset(network, FlatBattery(four), few, store=store, progress=False)
 except OSError as error:
     print(f"{error}; pictures in the store: {store.ids()}")
+meet("03 in the store", len(store.ids()))
 
 # %%
 written = {i: store.path(i).stat().st_mtime_ns for i in store.ids()}
@@ -552,6 +695,10 @@ def neighbours(described_queries, described_gallery, n=5):
 # one.
 
 # %%
+for what in ("pixels", "an untrained network", "the trained network"):
+    display(predict(f"03 neighbours by {what}", f"of the same class, by {what}, in %"))
+
+# %%
 of_queries, of_gallery = describe(queries, network), describe(gallery, network)
 nearest, layer = {}, course.profile.layer
 for each in network.layers:
@@ -563,6 +710,9 @@ for number in (1, 2):
 nearest["pixels, 32 x 32"] = neighbours(pixels(queries), pixels(gallery))
 nearest["drawn at random"] = np.random.default_rng(0).integers(len(gallery), size=(len(queries), 5))
 agreement = {name: (gallery_names[rows] == query_names[:, None]).mean() for name, rows in nearest.items()}
+meet("03 neighbours by pixels", 100 * agreement["pixels, 32 x 32"], unit="%")
+meet("03 neighbours by an untrained network", 100 * agreement[f"untrained 1, {layer}"], unit="%")
+meet("03 neighbours by the trained network", 100 * agreement[f"trained, {layer}"], unit="%")
 
 # %%
 fig, ax = plt.subplots(figsize=(9, 4))
@@ -639,12 +789,12 @@ explorer = widgets.FeatureExplorer(image, proposals, maps_of_regions)
 explorer
 
 # %% [markdown]
-# *Static twin of the widget:* the two channels whose activity varies most over the proposals.
+# *Static twin of the widget:* the channel whose activity varies most over the proposals.
 
 # %%
 strongest = maps_of_regions.max(axis=(2, 3))  # [regions, channels]
-for channel in np.argsort(-strongest.std(axis=0))[:2].tolist():
-    plots.show(explorer.render(channel), quality=75, alt=explorer.describe(channel))
+channel = int(strongest.std(axis=0).argmax())
+plots.show(explorer.render(channel), quality=75, alt=explorer.describe(channel))
 
 # %% [markdown]
 # ## Checkpoint
@@ -655,6 +805,9 @@ for channel in np.argsort(-strongest.std(axis=0))[:2].tolist():
 assert layers.loc["pool5", ["sees", "apart"]].tolist() == [195, 32], (
     "the geometry of pool5 is that of the paper"
 )
+geometry = units.field_geometry(network, "pool5")
+assert [geometry.size, geometry.stride] == layers.loc["pool5", ["sees", "apart"]].tolist()
+assert (x1, y1, x2, y2) == (32 * x - 64, 32 * y - 64, 32 * x + 131, 32 * y + 131), "the rule of section 2"
 assert full.parameters["fc7"] == 4096 * 4097, "weights and biases of the paper's fc7"
 assert np.isclose(unit_with_noise_outside(0), clean, rtol=1e-5, atol=1e-6), (
     "a unit saw beyond its receptive field"
@@ -667,7 +820,7 @@ assert difference.max() < 0.1, "fc7 from stored pool5 went astray"
 print("All checks passed.")
 
 # %% [markdown]
-# ## Exercises
+# ## Explore further
 #
 # **1. Sums** (●○○, 10 minutes). On paper: what do conv3 and pool2 see, and how far apart are their cells?
 # How many parameters has fc6 of the paper's network, and why so many? Which unit of pool5 has the number
