@@ -74,8 +74,8 @@ print(f"{len(trainval.ids)} training images, {len(trainval.classes)} classes: {'
 #
 # ●●○ · 15 minutes. Write `context_box`. In go a box, the side of the crop and its padding, both in pixels of
 # the crop. Out come the corners `(x1, y1, x2, y2)` of what the crop shows, in pixels of the picture: real
-# numbers, neither rounded nor cut off at the picture's border. For instance, `context_box([100, 60, 139, 138],
-# 227, 16)` is `[96.8, 53.6, 142.2, 144.4]`. Before you write a line, do the box (0, 0, 8, 8) on paper, for a
+# numbers, neither rounded nor cut off at the picture's border. For instance,
+# `context_box([100, 60, 139, 138], 227, 16)` is `[96.8, 53.6, 142.2, 144.4]`. Before you write a line, do the box (0, 0, 8, 8) on paper, for a
 # crop of 10 pixels with one pixel of padding.
 
 
@@ -342,8 +342,8 @@ plots.show(explorer.render(**sloppy), alt=explorer.describe(**sloppy), quality=7
 #
 # **By hand.** A picture has two pixels, with the values 10 and 30. At $x = 0.5$ it is 10, at $x = 1.5$ it is 30,
 # and at $x = 0.75$, a quarter of the way, $0.75 \cdot 10 + 0.25 \cdot 30 = 15$. At $x = 0.2$ there is only
-# one neighbour, so it is 10. Now make it ten pixels wide: where does crop pixel 3 look? At $3.5 \cdot 2 / 10 =
-# 0.7$, and the value is $0.8 \cdot 10 + 0.2 \cdot 30 = 14$.
+# one neighbour, so it is 10. Now make it ten pixels wide: where does crop pixel 3 look? At
+# $3.5 \cdot 2 / 10 = 0.7$, and the value is $0.8 \cdot 10 + 0.2 \cdot 30 = 14$.
 #
 # ### Exercise: a value between pixels
 #
