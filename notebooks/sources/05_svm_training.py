@@ -8,15 +8,16 @@
 #
 # **You will**
 #
-# - label regions by hand, as positives, negatives, and those that are neither;
-# - compute the objective that the SVMs minimise, and check the solver against scikit-learn's;
-# - mine hard negatives in a dozen lines and watch, round by round, what they are;
+# - label regions, on paper and in code, as positives, negatives, and those that are neither;
+# - write down the objective that the SVMs minimise, and check the solver against scikit-learn's;
+# - choose hard negatives and watch, round by round, what they are;
 # - measure what mining, the threshold of 0.3 and honest labels are worth;
 # - see from which part of a crop an SVM draws its evidence.
 #
 # **You need** features ([notebook 03](03_feature_extraction.ipynb)) and IoU ([notebook
-# 01](01_region_proposals.ipynb)). What a linear classifier is should not be new. **Time:** about 50 minutes
-# with the exercises; the cells take about a minute on a laptop.
+# 01](01_region_proposals.ipynb)). What a linear classifier is should not be new. **Time:** about 45 minutes
+# for reading and predicting, and 40 for the three exercises. The first cell says what the cells take on a
+# machine like yours; on a GPU nothing was measured yet.
 #
 # The module behind it is `rcnn_helpers.svm`. The pictures are ToyVOC: rendered, synthetic toys. Everything
 # here is trained on the split *train* and judged on *val*; *test* is left alone, since we are going to
@@ -34,7 +35,7 @@ from IPython.display import Markdown, display
 from sklearn.svm import LinearSVC
 
 from rcnn_helpers import plots, settings, widgets
-from rcnn_helpers.course import open_course
+from rcnn_helpers.course import meet, open_course, predict
 from rcnn_helpers.detector import TrainingRegions, region_labels
 from rcnn_helpers.evaluation import Detections, evaluate
 from rcnn_helpers.features import extract
@@ -43,7 +44,9 @@ from rcnn_helpers.svm import LinearSVMs, train_detector_svms
 from rcnn_helpers.warping import warp_reference
 
 # %%
-course = open_course()
+course = open_course("05")
+
+# %%
 learn, judge, classes = course.dataset("train"), course.dataset("val"), course.trainval.classes
 store = course.features("trainval")  # fc6 of all proposals and all true boxes
 scale = store.feature_scale(learn.ids, seed=0)  # brings the mean norm to 20
@@ -75,7 +78,38 @@ print(f"{len(images)} pictures to learn from, {n_regions:,} regions; example cla
 # - B shares $12 \cdot 38 = 456$ with the car, of $1600 + 1600 - 456 = 2744$: IoU 0.17, a **negative** for
 #   the car, although a part of the car is in it.
 #
-# **Predict.** What are A, B, C and the two true boxes for the **dog's** SVM?
+# **Predict.** What are A, B, C and the two true boxes for the **dog's** SVM? Do all five on paper, and write
+# down B.
+
+# %%
+predict("05 region B", "B, for the dog's SVM", choices=["positive", "negative", "ignored"])
+
+# %% [markdown]
+# ### Exercise: who teaches what
+#
+# ●○○ · 10 minutes. The same rule for any number of regions, as one class sees them. `overlaps` holds each
+# region's IoU with the object of class `k` that it overlaps most, 0 if there is none. `gt_class` holds, for
+# a region that is itself a true box, the number of *its* class, and −1 for all others. Return a label for
+# each region: 1 for a positive, −1 for a negative, 0 for ignored. For the car ($k = 0$), the five regions
+# have overlaps 1, 0.18, 0.6, 0.17, 0.15 and classes 0, 1, −1, −1, −1. Their labels are 1, −1, 0, −1, −1.
+
+
+# %% exercise="svm_labels"
+def svm_labels(overlaps, gt_class, k):
+    """Label of each region for the SVM of class k: 1, -1, or 0 for ignored.
+
+    overlaps: array of IoUs with the nearest object of class k; gt_class: array of class numbers, -1 for a
+    region that is no true box.
+    """
+    # solution
+    labels = np.zeros(len(overlaps), dtype=int)
+    labels[overlaps < 0.3] = -1
+    labels[gt_class == k] = 1
+    return labels
+
+
+# %% [markdown]
+# Your function (or the reference) at work on the five regions:
 
 # %%
 truth = SimpleNamespace(
@@ -83,23 +117,15 @@ truth = SimpleNamespace(
 )
 boxes = np.concatenate([truth.boxes, [[10, 10, 50, 34], [38, 12, 78, 52], [10, 40, 60, 70]]])
 overlaps, gt_class = region_labels(boxes, np.arange(5) < 2, truth, ("car", "dog"))
+ROLES = {1: "positive", -1: "negative", 0: "ignored"}
+five = pd.DataFrame(index=["the car", "the dog", "A", "B", "C"])
+for c, name in enumerate(truth.names):
+    five[f"IoU with {name}"] = overlaps[:, c].round(2)
+    five[f"for the {name}'s SVM"] = [ROLES[int(label)] for label in svm_labels(overlaps[:, c], gt_class, c)]
+five
 
-
-def role(overlap, is_positive):
-    return np.where(
-        is_positive, "positive", np.where(overlap < settings.SVM_NEGATIVE_IOU, "negative", "ignored")
-    )
-
-
-pd.DataFrame(
-    {
-        "IoU with car": overlaps[:, 0].round(2),
-        "for the car's SVM": role(overlaps[:, 0], gt_class == 0),
-        "IoU with dog": overlaps[:, 1].round(2),
-        "for the dog's SVM": role(overlaps[:, 1], gt_class == 1),
-    },
-    index=["the car", "the dog", "A", "B", "C"],
-)
+# %%
+meet("05 region B", five.loc["B", "for the dog's SVM"])
 
 # %% [markdown]
 # Was yours the same? B is a near perfect dog, IoU 0.90, and the dog's SVM may not learn from it. And the
@@ -109,13 +135,13 @@ pd.DataFrame(
 
 # %%
 example = max(images, key=lambda image: (image.gt_class == k).sum())
-is_positive, overlap = example.gt_class == k, example.overlaps[:, k]
-grey = np.flatnonzero((overlap >= settings.SVM_NEGATIVE_IOU) & ~is_positive)[:6]
-negative = np.flatnonzero((overlap < settings.SVM_NEGATIVE_IOU) & (overlap > 0.05) & ~is_positive)[:6]
+overlap = example.overlaps[:, k]
+of_example = np.asarray(svm_labels(overlap, example.gt_class, k))
+touching = np.flatnonzero((of_example == -1) & (overlap > 0.05))
 panels = {
-    "positive: the true boxes": (np.flatnonzero(is_positive), "tp"),
-    "ignored: 0.3 or more": (grey, "ignored"),
-    "negative: less than 0.3": (negative, "fp"),
+    "positive: the true boxes": (np.flatnonzero(of_example == 1), "tp"),
+    "ignored: 0.3 or more": (np.flatnonzero(of_example == 0)[:6], "ignored"),
+    "negative: less than 0.3": (touching[:6], "fp"),
 }
 pictures = [
     plots.draw_boxes(
@@ -130,14 +156,15 @@ plots.show(
 
 
 # %%
-def count(image):
-    negative = (image.overlaps < settings.SVM_NEGATIVE_IOU).sum(axis=0)
-    positive = np.bincount(image.gt_class[image.gt_class >= 0], minlength=len(classes))
-    return np.stack([positive, len(image.features) - positive - negative, negative])
+def labels_of(k):
+    """Labels of all regions of all pictures for class k."""
+    return np.concatenate([np.asarray(svm_labels(im.overlaps[:, k], im.gt_class, k)) for im in images])
 
 
 census = pd.DataFrame(
-    sum(count(image) for image in images).T, index=classes, columns=["positive", "ignored", "negative"]
+    [[(labels_of(c) == label).sum() for label in (1, 0, -1)] for c in range(len(classes))],
+    index=classes,
+    columns=["positive", "ignored", "negative"],
 )
 census["negatives for each positive"] = (census.negative / census.positive.clip(lower=1)).round()
 census
@@ -165,19 +192,44 @@ census
 #
 # **By hand.** Three regions: a positive with score 1.5, a positive with score 0.2, a negative with score
 # −0.4. Their hinge losses are 0, 0.8 and 0.6. So the second part is $C (2 \cdot 0.8 + 0.6) = 0.0022$. The
-# positive at 1.5 could go to 1 and nothing would change: it has no say. And a negative with score −1.3?
-
+# positive at 1.5 could go to 1 and nothing would change: it has no say.
+#
+# **Predict.** And a negative with score −1.3?
 
 # %%
-def objective(w, b, X, y, C=settings.SVM_C, B=settings.SVM_BIAS_SCALE):
-    """The number that training makes as small as it can."""
-    hinge = np.maximum(0, 1 - y * (X @ w + b))
-    weight = np.where(y > 0, settings.SVM_POSITIVE_WEIGHT, 1)
-    return 0.5 * (w @ w) + 0.5 * (b / B) ** 2 + C * (weight * hinge).sum()
+predict("05 a safe negative", "Hinge loss of a negative with score -1.3")
+
+# %% [markdown]
+# ### Exercise: what training makes small
+#
+# ●●○ · 15 minutes. Write $P(w, b)$ as a function. `X` is an array with one region's features a row, `y` holds
+# +1 and −1, and `w` is as long as a row of `X`. Return one number. For the three regions above take one
+# feature, which is the score itself: with $w = (1)$ and $b = 0$ the first part is 0.5 and $P$ is 0.5022.
 
 
-by_hand = objective(np.ones(1), 0, np.array([[1.5], [0.2], [-0.4]]), np.array([1, 1, -1]))
+# %% exercise="hinge_objective"
+def hinge_objective(w, b, X, y, C, positive_weight, B):
+    """The number P(w, b) that training makes as small as it can.
+
+    w: array [D]; b: number; X: array [N, D]; y: array [N] of +1 and -1; C, positive_weight, B: numbers.
+    """
+    # solution
+    scores = X @ w + b
+    losses = np.maximum(0, 1 - y * scores)
+    weights = np.where(y > 0, positive_weight, 1)
+    size = 0.5 * (w @ w) + 0.5 * (b / B) ** 2
+    return size + C * (weights * losses).sum()
+
+
+# %% [markdown]
+# Your function (or the reference) on the three regions, with the constants of the released code:
+
+# %%
+constants = settings.SVM_C, settings.SVM_POSITIVE_WEIGHT, settings.SVM_BIAS_SCALE
+by_hand = hinge_objective(np.ones(1), 0, np.array([[1.5], [0.2], [-0.4]]), np.array([1, 1, -1]), *constants)
 print(f"objective of the three regions: {by_hand:.4f}, of which 0.5 is the weight's own")
+of_one = hinge_objective(np.ones(1), 0, np.array([[-1.3]]), np.array([-1]), 1, 2, 10) - 0.5
+meet("05 a safe negative", round(float(of_one), 6))
 
 # %% [markdown]
 # The examples that decide are those inside the margin or on the wrong side, the **support vectors**. Points
@@ -233,18 +285,40 @@ plots.show(
 # 2. score **all** negatives; the ones that violate the margin are *hard*;
 # 3. add the hard ones to the training set, and start again.
 #
-# Here it is for one class. The list `cache` holds what has been picked so far.
+# ### Exercise: which negatives join
+#
+# ●●○ · 15 minutes. Step 2 and half of step 3. Regions have been scored by the present SVM; `scores`, `labels`
+# (1, −1 or 0, as above) and `cached` are arrays with one entry for each. `cached` is true where a region
+# has been picked before. Return the places of the regions that join: the negatives, not cached yet, that
+# score **above −1.0001**, the highest score first. This limit is the released code's. It lies a hair below
+# the margin, so that a negative right on it joins, too. With scores −1.6, −0.4, 0.3, 0.9, of which the last
+# is a positive and the others negatives, and nothing cached, the answer is `[2, 1]`.
+
+
+# %% exercise="hard_negatives"
+def hard_negatives(scores, labels, cached):
+    """Places of the regions that join the cache, the hardest first.
+
+    scores: array of SVM scores; labels: array of 1, -1 and 0; cached: array of bools.
+    """
+    # solution
+    joining = np.flatnonzero((labels == -1) & (scores > -1.0001) & ~cached)
+    hardest_first = np.argsort(-scores[joining])
+    return joining[hardest_first]
+
+
+# %% [markdown]
+# With it, mining fits into one function: your labels, your choice (or the reference's), and a solver. First
+# two helpers that keep the books.
 
 
 # %%
-def examples_of(k):
-    """(picture, region) of the positives of class k, and of its negatives."""
-    positives, negatives = [], []
-    for i, image in enumerate(images):
-        roles = role(image.overlaps[:, k], image.gt_class == k)
-        positives += [(i, r) for r in np.flatnonzero(roles == "positive")]
-        negatives += [(i, r) for r in np.flatnonzero(roles == "negative")]
-    return np.array(positives), np.array(negatives)
+places = np.concatenate(  # (picture, region) of every region, in one long list
+    [
+        np.stack([np.full(len(im.features), i), np.arange(len(im.features))], axis=1)
+        for i, im in enumerate(images)
+    ]
+)
 
 
 def described(rows, scores, k, number):
@@ -257,32 +331,45 @@ def described(rows, scores, k, number):
 # %%
 def mine(k, rounds=5, start=300, most=1000):
     """Train class k's SVM in rounds; return what happened, the hardest negatives, and the last examples."""
-    positives, negatives = examples_of(k)
-    cache = np.random.default_rng(0).permutation(len(negatives)) < start  # random ones at first
+    labels = labels_of(k)
+    positives, negatives = np.flatnonzero(labels == 1), np.flatnonzero(labels == -1)
+    cached = np.zeros(len(labels), bool)
+    cached[np.random.default_rng(0).permutation(negatives)[:start]] = True  # random ones at first
     history, hardest = [], []
     for number in range(1, rounds + 1):
-        rows = np.concatenate([positives, negatives[cache]])
-        X = np.stack([images[i].features[r] for i, r in rows])
-        y = np.repeat([1, -1], [len(positives), cache.sum()])
+        rows = np.concatenate([positives, np.flatnonzero(cached)])
+        X, y = np.stack([images[i].features[r] for i, r in places[rows]]), labels[rows]
         svm = LinearSVMs().fit(X, y)
-        of_image = [svm.decision_function(image.features)[:, 0] for image in images]
-        scores = np.array([of_image[i][r] for i, r in negatives])
-        order = np.argsort(-scores)
-        unseen = order[~cache[order] & (scores[order] > -1)]  # they violate the margin
-        history.append((number, cache.sum(), len(unseen), (scores > 0).sum(), svm.objective_[0]))
-        hardest.append(described(negatives[order[:12]], scores[order[:12]], k, number))
-        cache[unseen[:most]] = True
+        scores = np.concatenate([svm.decision_function(image.features)[:, 0] for image in images])
+        joining = np.asarray(hard_negatives(scores, labels, cached), dtype=int)
+        taken_for_it = (scores[negatives] > 0).sum()
+        history.append((number, cached.sum(), len(joining), taken_for_it, svm.objective_[0]))
+        worst = negatives[np.argsort(-scores[negatives])[:12]]
+        hardest.append(described(places[worst], scores[worst], k, number))
+        cached[joining[:most]] = True
     names = ["round", "negatives trained on", "unseen hard ones", "score above 0", "objective"]
     return pd.DataFrame(history, columns=names).set_index("round"), pd.concat(hardest), (X, y)
 
 
 # %% [markdown]
-# **Predict.** It starts from 300 random negatives. Of all regions without the class, how many will the
-# first SVM take for it (score above 0)? And how many rounds until it finds no new violations?
+# **Predict.** It starts from 300 random negatives. Of all negatives, how many will the first SVM take for
+# the class (score above 0)? And in which round does it find fewer than ten new violations?
+
+# %%
+predict("05 false alarms", "Negatives that the first SVM scores above 0")
+
+# %%
+few_left = ["2", "3", "4", "5", "later"]
+predict("05 rounds", "The first round with fewer than ten unseen hard ones", choices=few_left)
 
 # %%
 history, hardest, (X, y) = mine(k)
 history.round(4)
+
+# %%
+meet("05 false alarms", int(history["score above 0"].iloc[0]))
+settled = [str(number) for number in history.index if history["unseen hard ones"][number] < 10]
+meet("05 rounds", next((number for number in settled if number in few_left), "later"))
 
 # %% [markdown]
 # *Reading:* "unseen hard ones" falls quickly: after a few rounds hardly any region violates the margin
@@ -333,12 +420,12 @@ browser = widgets.HardNegativeBrowser(learn, pd.concat(frames, ignore_index=True
 browser
 
 # %% [markdown]
-# *Static twin of the widget:* the hardest negative of each of the three classes, after the last round.
+# *Without a running kernel:* above, the hardest negative of the first class after the last round. Below,
+# that of the second class after the first round.
 
 # %%
-for name in three:
-    state = {"name": name, "rank": 1, "round": int(history.index[-1])}
-    plots.show(browser.render(**state), quality=70, alt=browser.describe(**state))
+state = {"name": three[min(1, len(three) - 1)], "rank": 1, "round": 1}
+plots.show(browser.render(**state), quality=70, alt=browser.describe(**state))
 
 # %% [markdown]
 # ## 4. All classes, in one pass
@@ -370,22 +457,18 @@ plots.show(
 
 # %%
 scores = np.concatenate([svms.decision_function(image.features)[:, k] for image in images])
-labels = np.concatenate([role(image.overlaps[:, k], image.gt_class == k) for image in images])
+labels = labels_of(k)
 fig, ax = plt.subplots(figsize=(9, 4.4))
 bins = np.linspace(scores.min(), scores.max(), 70)
-for name, colour, hatch in (
-    ("negative", "orange", ""),
-    ("ignored", "grey", ".."),
-    ("positive", "blue", "//"),
-):
+for label, colour, hatch in ((-1, "orange", ""), (0, "grey", ".."), (1, "blue", "//")):
     ax.hist(
-        scores[labels == name],
+        scores[labels == label],
         bins,
         log=True,
         alpha=0.75,
         color=plots.COLOURS[colour],
         hatch=hatch,
-        label=f"{name} ({(labels == name).sum():,})",
+        label=f"{ROLES[label]} ({(labels == label).sum():,})",
     )
 for margin in (-1, 1):
     ax.axvline(margin, color="black", linestyle="--", linewidth=1.5)
@@ -400,7 +483,7 @@ plots.show(
 # reach from the negatives to the positives: to call them either would have torn at the boundary.
 
 # %%
-of_positives = scores[labels == "positive"]
+of_positives = scores[labels == 1]
 last = svms.history_[svms.history_["class"] == target].iloc[-1]
 display(
     Markdown(
@@ -460,16 +543,21 @@ class ShuffledNames:
 
 
 # %% [markdown]
-# **Predict.** Put the four in order, and guess the mAP that shuffled labels leave.
+# **Predict.** Put the four in order. Which comes last, and what mAP do shuffled labels leave?
+
+# %%
+controls = ["2000 random negatives", "200 random negatives", "shuffled labels, mined"]
+predict("05 last control", "The lowest mAP", choices=controls)
+
+# %%
+predict("05 shuffled labels", "mAP with shuffled labels, in percent")
 
 # %%
 trained = {
     "mined": svms,
-    "2000 random negatives": train_detector_svms(images, classes, mine=False, n_random=2000),
-    "200 random negatives": train_detector_svms(images, classes, mine=False, n_random=200),
-    "shuffled labels, mined": train_detector_svms(
-        list(TrainingRegions(ShuffledNames(learn), store, scale)), classes
-    ),
+    controls[0]: train_detector_svms(images, classes, mine=False, n_random=2000),
+    controls[1]: train_detector_svms(images, classes, mine=False, n_random=200),
+    controls[2]: train_detector_svms(list(TrainingRegions(ShuffledNames(learn), store, scale)), classes),
 }
 results = {name: evaluate(detect(each), judge) for name, each in trained.items()}
 means = {name: 100 * result.mean_ap for name, result in results.items()}
@@ -487,6 +575,8 @@ ax.grid(axis="y", visible=False)
 plots.show(
     fig, alt="mAP on val with mined negatives, with 2000 and 200 random ones, and with shuffled labels."
 )
+meet("05 last control", min(controls, key=means.get))
+meet("05 shuffled labels", means[controls[2]], unit="%")
 
 # %%
 plots.average_precision_table({name: result.ap for name, result in results.items()})
@@ -516,7 +606,11 @@ display(
 #
 # **Predict.** With 0.5, half an object is a counterexample. What kind of detection will this make rarer,
 # and what will it do to the scores of good but imperfect boxes? With 0, only regions without any pixel of
-# the class are negatives. What will then score too high?
+# the class are negatives. What will then score too high? And which of the three gives the best mAP here?
+
+# %%
+thresholds = (0.01, 0.3, 0.5)  # 0 itself leaves no negative: no IoU is below it
+predict("05 threshold", "The threshold with the best mAP on val", choices=thresholds)
 
 
 # %%
@@ -525,7 +619,6 @@ def mean_ap_with(**options):
     return evaluate(detect(train_detector_svms(images, classes, **options)), judge)
 
 
-thresholds = (0.01, 0.3, 0.5)  # 0 itself leaves no negative: no IoU is below it
 by_threshold = {t: results["mined"] if t == 0.3 else mean_ap_with(negative_iou=t) for t in thresholds}
 by_C = {C: results["mined"] if C == settings.SVM_C else mean_ap_with(C=C) for C in (1e-4, 1e-3, 1e-2, 1e-1)}
 
@@ -538,6 +631,7 @@ for ax, searched, label in zip(axes, (by_threshold, by_C), labels_of):
 axes[0].set_ylim(0, 1.15 * 100 * max(r.mean_ap for r in [*by_threshold.values(), *by_C.values()]) + 1)
 axes[1].set_xscale("log")
 plots.show(fig, alt="mAP on val against the IoU threshold of the negatives, and against C.")
+meet("05 threshold", str(max(by_threshold, key=lambda t: by_threshold[t].mean_ap)))
 
 
 # %%
@@ -591,7 +685,9 @@ for name, solver in {
     solver.fit(X, y)
     elapsed = time.perf_counter() - started
     w, b = np.ravel(solver.coef_).astype(float), float(solver.intercept_[0])
-    rows.append({"solver": name, "objective": objective(w, b, X, y), "bias": b, "seconds": elapsed})
+    rows.append(
+        {"solver": name, "objective": hinge_objective(w, b, X, y, *constants), "bias": b, "seconds": elapsed}
+    )
 agreement = pd.DataFrame(rows).set_index("solver")
 agreement.round({"objective": 7, "bias": 3, "seconds": 2})
 
@@ -605,8 +701,12 @@ agreement.round({"objective": 7, "bias": 3, "seconds": 2})
 #
 # We train SVMs on pool5, with the true boxes and a few proposals of each picture.
 #
-# **Predict.** Where in the crop will the evidence lie: on the object's most typical part, on its outline,
-# or on what it stands on?
+# **Predict.** Where in the crop will the evidence *for* the class lie: in the inner 4 x 4 cells, or in the
+# ring of 20 cells around them? The inner ones are 44% of the area.
+
+# %%
+rings = ["the inner 16 cells", "the outer 20 cells"]
+predict("05 evidence", "Where most of the evidence for the class lies", choices=rings)
 
 
 # %%
@@ -623,8 +723,8 @@ P = np.concatenate([pool5_of(learn, im.image_id, im.boxes[rows]) for im, rows in
 pool5_scale = settings.FEATURE_NORM / np.linalg.norm(P, axis=1).mean()
 Y = np.concatenate(
     [
-        np.where(
-            im.gt_class[rows, None] == np.arange(len(classes)), 1, np.where(im.overlaps[rows] < 0.3, -1, 0)
+        np.stack(
+            [svm_labels(im.overlaps[rows, c], im.gt_class[rows], c) for c in range(len(classes))], axis=1
         )
         for im, rows in zip(some, picked)
     ]
@@ -675,9 +775,16 @@ for ax in axes.flat:
 plots.show(
     fig, alt="Objects of val, and the contribution of each of the 36 cells to the score of their class's SVM."
 )
+speaking_for = [np.maximum(of_cell, 0) for _, of_cell, _, _ in surest.values()]
+inner = np.mean([cells[1:5, 1:5].sum() / max(cells.sum(), 1e-9) for cells in speaking_for])
+print(
+    f"share of the inner cells in the evidence for the class: {100 * inner:.0f}%, over {len(surest)} objects"
+)
+meet("05 evidence", rings[0] if inner > 0.5 else rings[1])
 
 # %% [markdown]
-# *Reading:* orange cells speak for the class, purple ones against it. Is the evidence where you put it?
+# *Reading:* orange cells speak for the class, purple ones against it. Is the evidence on the object's most
+# typical part, on its outline, or on what it stands on?
 # With the constant the 36 add up to the score. The map lies over the crop by cell number; each cell really
 # sees 195 x 195 pixels, so read it as *about here*.
 #
@@ -701,11 +808,13 @@ for result in results.values():
 print("All checks passed.")
 
 # %% [markdown]
-# ## Exercises
+# ## Explore further
+#
+# Three questions without a checker. What you find is yours to judge.
 #
 # **1. Losses by hand** (●○○, 10 minutes). Scores 2, 0.5 and −0.5 of positives, and −2, −0.9 and 0.3 of
 # negatives. Which are support vectors? Compute the hinge losses and the second part of the objective with
-# $C = 0.001$, and check with `objective`. By how much does it change if the positives' weight is 1 instead
+# $C = 0.001$, and check with `hinge_objective`. By how much does it change if the positives' weight is 1 instead
 # of 2?
 
 # %%
