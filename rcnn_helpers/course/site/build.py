@@ -9,7 +9,14 @@ from pathlib import Path
 
 import nbformat
 
-from rcnn_helpers.course.site.chapters import Chapter, SiteError, executed_notebooks, make_page, read_chapter
+from rcnn_helpers.course.site.chapters import (
+    Chapter,
+    SiteError,
+    executed_notebooks,
+    make_page,
+    picture,
+    read_chapter,
+)
 from rcnn_helpers.course.site.check import check_site
 from rcnn_helpers.course.site.search import add_texts
 from rcnn_helpers.storage import atomic_folder
@@ -19,6 +26,12 @@ HERE = Path(__file__).resolve().parent
 TITLE = "R-CNN: the paper as a course"
 # Pages beside the notebooks, by their place in the repository.
 PAGES = ("notebooks/teachers_notes.md", "data/weights/README.md")
+# On the front page.
+PICTURE = "data/pictures/detections.jpg"
+PICTURE_ALT = (
+    "Six test pictures, those with most right detections: solid boxes are right, dashed boxes are wrong; "
+    "the number is the precision at the score"
+)
 # What Sphinx only warns of, and a reader would stumble over.
 FATAL_WARNINGS = ("myst.xref_missing", "image.not_readable", "download.not_readable", "toc.", "rcnn.formula")
 
@@ -104,7 +117,11 @@ def lay_out(repository: Path, sources: Path) -> None:
         tree = _tree("", [f"solutions/{chapter.name}" for chapter in solutions])
         (sources / "notebooks" / "solutions.md").write_text(f"{text}\n\n{tree}", encoding="utf-8")
         pages.insert(0, "notebooks/solutions.md")
-    (sources / "index.md").write_text(_front_page(chapters, pages), encoding="utf-8")
+    shown = PICTURE if (repository / PICTURE).exists() else None
+    if shown:
+        (sources / shown).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(repository / shown, sources / shown)
+    (sources / "index.md").write_text(_front_page(chapters, pages, shown), encoding="utf-8")
     (sources / "_static").mkdir()
     shutil.copy(HERE / "style.css", sources / "_static" / "course.css")
 
@@ -121,7 +138,7 @@ def _copy_notebooks(folder: Path, target: Path, *, suffix: str = "", **metadata)
     return chapters
 
 
-def _front_page(chapters: list[Chapter], pages: list[str]) -> str:
+def _front_page(chapters: list[Chapter], pages: list[str], shown: str | None) -> str:
     rows = [["Chapter", "What it claims", "The paper", "Time"]]
     for chapter in chapters:
         link = f"[{chapter.heading}](notebooks/{chapter.name}.ipynb)"
@@ -130,6 +147,7 @@ def _front_page(chapters: list[Chapter], pages: list[str]) -> str:
     items = "\n".join("* - " + "\n  - ".join(row) for row in rows)
     table = f"```{{list-table}}\n:header-rows: 1\n:class: chapters\n:widths: 22 43 23 12\n\n{items}\n```"
     text = (HERE / "front_page.md").read_text(encoding="utf-8").replace("{chapters}", table)
+    text = text.replace("{picture}", picture(shown, {"alt": PICTURE_ALT}) if shown else "")
     trees = [_tree("Chapters", [f"notebooks/{chapter.name}" for chapter in chapters])]
     if pages:
         trees.append(_tree("Beside the chapters", [page.removesuffix(".md") for page in pages]))
