@@ -66,19 +66,28 @@ class WarpExplorer(Explorer):
             height=height,
             box=list(start.values()),
             label="Draw a box, drag it, or pull its handles. Arrow keys move it; with Shift they resize it.",
-            layout={"display": "none"},  # until the browser says that it can draw it
+            # Not shown until the browser says that it can draw it. It shrinks where there is little room.
+            layout={"display": "none", "flex": "1 1 320px", "max_width": f"{self._view.image.shape[1]}px"},
         )
         super().__init__(controls)
+        self._lay_out()
+        self.canvas.observe(self._moved, names=["box", "alive"])
+
+    def _lay_out(self):
+        """Two columns where there is room: controls, then canvas and crops, which share the width."""
         in_columns = {"flex_flow": "row wrap", "align_items": "flex-start"}
-        sides = [controls[side] for side in _SIDES]
-        others = [control for control in controls.values() if control not in sides]
+        for control in self.controls.values():
+            control.layout.width, control.layout.flex, control.layout.max_width = "auto", "1 1 340px", "480px"
+        self.picture.layout.flex, self.picture.layout.min_width = "1 1 280px", "0"
+        two_columns = in_columns | {"max_width": "980px"}
+        sides = [self.controls[side] for side in _SIDES]
+        others = [control for control in self.controls.values() if control not in sides]
         self.children = [
-            ipywidgets.Box(others, layout=in_columns),
-            ipywidgets.Box(sides, layout=in_columns),
+            ipywidgets.Box(others, layout=two_columns),
+            ipywidgets.Box(sides, layout=two_columns),
             self.text,
             ipywidgets.Box([self.canvas, self.picture], layout=in_columns),
         ]
-        self.canvas.observe(self._moved, names=["box", "alive"])
 
     def _follow(self, change):
         """The box of the canvas, the four sliders and the object chosen: what moved leads."""
@@ -100,6 +109,10 @@ class WarpExplorer(Explorer):
         self.canvas.outlines = seen
         self.canvas.layout.display = None
         self._put(self._crops(box, **state), self._words(box, window, **state))
+
+    def _put(self, picture, text):
+        super()._put(picture, text)
+        self.picture.layout.max_width = f"{picture.shape[1]}px"  # it may shrink but not grow
 
     def _draw(self, **state):
         box, window = self._box_and_window(**state)
