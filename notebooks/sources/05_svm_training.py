@@ -346,7 +346,7 @@ def mine(k, rounds=5, start=300, most=1000):
         history.append((number, cached.sum(), len(joining), taken_for_it, svm.objective_[0]))
         worst = negatives[np.argsort(-scores[negatives])[:12]]
         hardest.append(described(places[worst], scores[worst], k, number))
-        cached[joining[:most]] = True
+        cached[joining[:most]] = True  # the hardest come first
     names = ["round", "negatives trained on", "unseen hard ones", "score above 0", "objective"]
     return pd.DataFrame(history, columns=names).set_index("round"), pd.concat(hardest), (X, y)
 
@@ -557,7 +557,7 @@ trained = {
     "mined": svms,
     controls[0]: train_detector_svms(images, classes, mine=False, n_random=2000),
     controls[1]: train_detector_svms(images, classes, mine=False, n_random=200),
-    controls[2]: train_detector_svms(list(TrainingRegions(ShuffledNames(learn), store, scale)), classes),
+    controls[2]: train_detector_svms(TrainingRegions(ShuffledNames(learn), store, scale), classes),
 }
 results = {name: evaluate(detect(each), judge) for name, each in trained.items()}
 means = {name: 100 * result.mean_ap for name, result in results.items()}
@@ -659,8 +659,9 @@ pd.DataFrame(
 # told that half a car is no car has no reason to score it lower than a whole one. So a low threshold makes
 # near misses. A high one makes the positives fight with regions that look almost like them. How does our
 # curve compare with the paper's 5 and 4 points? If it is flatter than your prediction, remember the noise
-# of so small a *val*. Of $C$, a tenth of the released code's value is visibly too little here, and ten or a
-# hundred times as much gains nothing, for all that the scores then come nearer to 1.
+# of so small a *val*: some tenths of a point mean nothing. Of $C$, a tenth of the released code's value is
+# too little here. Ten times as much changes hardly anything. With a hundred times as much mAP falls again,
+# for all that the scores then come nearer to 1.
 #
 # ## 7. Is the solver right?
 #

@@ -18,7 +18,7 @@ def _labels_cases(rng):
     by_hand = [
         # notebook 05: a car, a dog, and three proposals, as the car's and the dog's SVM see them
         ([1.0, 0.18, 0.6, 0.17, 0.15], [0, 1, -1, -1, -1], 0),
-        ([0.18, 1.0, 0.15, 0.9, 0.08], [0, 1, -1, -1, -1], 1),
+        ([0.18, 1.0, 0.13, 0.9, 0.08], [0, 1, -1, -1, -1], 1),
         ([0.3, 0.29, 0.5, 0.0], [-1, -1, -1, -1], 2),  # just 0.3 is ignored
         ([0.45, 0.0, 1.0], [4, 4, 2], 2),  # another class's objects: one in the grey zone, one far off
         ([0.0, 0.0], [0, -1], 5),  # a picture without the class
