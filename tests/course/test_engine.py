@@ -95,6 +95,14 @@ def test_outcomes_and_messages(answer, outcome, said):
     assert ("reference" in verdict.text.split("*")[-2]) == (outcome is not Outcome.PASS)
 
 
+def test_an_answer_that_exits_does_not_end_the_notebook():
+    def leaving(values):
+        raise SystemExit(3)
+
+    verdict = judge(MEAN, leaving)
+    assert verdict.outcome is Outcome.ERROR and "SystemExit" in verdict.message
+
+
 def test_ctrl_c_gets_through():
     def interrupted(values):
         raise KeyboardInterrupt

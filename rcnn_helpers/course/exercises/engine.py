@@ -201,14 +201,14 @@ class _Trial:
     arguments: tuple
     left: tuple
     result: object = None
-    error: Exception | None = None
+    error: Exception | SystemExit | None = None
 
 
 def _try(function, arguments) -> _Trial:
     given = copy.deepcopy(arguments)
     try:
         return _Trial(arguments, given, result=function(*given))
-    except Exception as error:
+    except (Exception, SystemExit) as error:  # whoever calls exit() does not mean to end the notebook
         return _Trial(arguments, given, error=error)
 
 
