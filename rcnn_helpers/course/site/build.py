@@ -39,7 +39,8 @@ SETTINGS = {
     "project": TITLE,
     "html_title": TITLE,
     "language": "en",
-    "extensions": ["myst_nb", "rcnn_helpers.course.site.formulas"],
+    # githubpages: without the empty file it writes, GitHub would leave out the folders _static and _images.
+    "extensions": ["myst_nb", "sphinx.ext.githubpages", "rcnn_helpers.course.site.formulas"],
     "nb_execution_mode": "off",
     "nb_merge_streams": True,
     "nb_render_markdown_format": "myst",
@@ -179,6 +180,7 @@ def _run_sphinx(sources: Path, pages: Path, doctrees: Path) -> list[str]:
     except SphinxError as error:
         raise SiteError(f"Sphinx could not make the pages: {error}") from error
     # What only Sphinx itself and developers of the theme have a use for.
+    shutil.rmtree(pages / "_sources", ignore_errors=True)
     for left_over in [pages / ".buildinfo", *pages.rglob("*-macros.html"), *pages.rglob("*.map")]:
         left_over.unlink(missing_ok=True)
     plain = re.sub(r"\x1b\[[0-9;]*m", "", warnings.getvalue()).replace(f"{sources}/", "")
