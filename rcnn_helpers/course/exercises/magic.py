@@ -114,12 +114,14 @@ class ExercisePanel(ipywidgets.VBox):
         buttons = ipywidgets.HBox([self.check, self.hint, self.solution])
         super().__init__([buttons, self.text, self.picture])
         self._show_picture(verdict)
+        if verdict.alt:
+            self._say(verdict.alt)  # the verdict itself stands above the buttons
 
     def _check(self, _button):
         self._seed += 1
         verdict = check(self.name, self.answer, seed=self._seed)
-        self._say(verdict.text)
         self._show_picture(verdict)
+        self._say(f"{verdict.text}\n\n{verdict.alt}")
 
     def _hint(self, _button):
         self._hints += 1
@@ -142,7 +144,6 @@ class ExercisePanel(ipywidgets.VBox):
             buffer = io.BytesIO()
             Image.fromarray(verdict.picture).save(buffer, "JPEG", quality=85)
             self.picture.value = buffer.getvalue()
-            self._say(verdict.alt)
 
     def _repr_mimebundle_(self, **options):
         """The live view alone: a saved notebook has no use for buttons."""
