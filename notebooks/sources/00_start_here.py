@@ -95,7 +95,7 @@ plots.show(
 # | A, C | 5 · 10 = 50 | 100 + 200 - 50 = 250 | 0.20 |
 # | B, C | ? | ? | ? |
 #
-# **Predict.** If C is the true box, which of A and B is a right detection? What is its IoU?
+# **Predict.** If C is the true box, which of A and B is a right detection? And what is the IoU of B and C?
 
 # %%
 predict("00 right detection", "Right is", choices=["only A", "only B", "both", "neither"])
@@ -129,7 +129,7 @@ def iou(box, other):
 # Your function (or the reference) at work:
 
 # %%
-A, B, C = (0, 0, 10, 10), (5, 0, 15, 10), (5, 0, 25, 10)
+A, B, C = [0, 0, 10, 10], [5, 0, 15, 10], [5, 0, 25, 10]
 print(f"IoU of A and B: {iou(A, B):.2f}, of A and C: {iou(A, C):.2f}, of B and C: {iou(B, C):.2f}")
 words = {(True, True): "both", (True, False): "only A", (False, True): "only B", (False, False): "neither"}
 meet("00 right detection", words[bool(iou(A, C) >= 0.5), bool(iou(B, C) >= 0.5)])
@@ -269,9 +269,9 @@ def class_scores(features, weights, biases):
 
 
 # %%
-by_hand = class_scores(
-    np.array([[1, 0, 2], [0, 3, 1]]), np.array([[1, -1, 0.5], [-1, 1, 0]]), np.array([-1, 0])
-)
+two_regions = np.array([[1.0, 0.0, 2.0], [0.0, 3.0, 1.0]])
+two_classes = np.array([[1.0, -1.0, 0.5], [-1.0, 1.0, 0.0]])
+by_hand = np.asarray(class_scores(two_regions, two_classes, np.array([-1.0, 0.0])))
 print(by_hand)
 meet("00 score by hand", float(by_hand[1, 1]))
 
@@ -280,7 +280,7 @@ meet("00 score by hand", float(by_hand[1, 1]))
 # (3). Now your function (or the reference) at work on the picture's regions, with what the SVMs have learned:
 
 # %%
-scores = class_scores(features, detector.svms_.coef_, detector.svms_.intercept_)  # [regions, classes]
+scores = np.asarray(class_scores(features, detector.svms_.coef_, detector.svms_.intercept_))
 assert np.allclose(scores, detector.score(image, proposals), atol=1e-3)
 pd.DataFrame(
     {"best score": scores.max(axis=0), "mean score": scores.mean(axis=0)}, index=test.classes
