@@ -75,8 +75,8 @@ print(f"{len(trainval.ids)} training images, {len(trainval.classes)} classes: {'
 # ●●○ · 15 minutes. Write `context_box`. In go a box, the side of the crop and its padding, both in pixels of
 # the crop. Out come the corners `(x1, y1, x2, y2)` of what the crop shows, in pixels of the picture: real
 # numbers, neither rounded nor cut off at the picture's border. For instance,
-# `context_box([100, 60, 139, 138], 227, 16)` is `[96.8, 53.6, 142.2, 144.4]`. Before you write a line, do the box (0, 0, 8, 8) on paper, for a
-# crop of 10 pixels with one pixel of padding.
+# `context_box([100, 60, 139, 138], 227, 16)` is `[96.8, 53.6, 142.2, 144.4]`. Before you write a line, do the box
+# (0, 0, 8, 8) on paper, for a crop of 10 pixels with one pixel of padding.
 
 
 # %% exercise="context_box"
@@ -269,21 +269,28 @@ def tightest_square(box):
 
 
 # %% [markdown]
-# The square tells what modes B and C cost. Your function (or the reference) at work, on the widest object:
+# The square tells what modes B and C cost. Take the widest object once more:
 
 # %%
 widest_id, k = objects[chosen["widest"]]
 widest = trainval.annotation(widest_id).boxes[k]
-print(f"the widest object: {widest[2] - widest[0]:.0f} x {widest[3] - widest[1]:.0f} pixels")
+print(f"{widest[2] - widest[0]:.0f} x {widest[3] - widest[1]:.0f} pixels")
+
+# %% [markdown]
+# **Predict.** Which share of its tightest square does it fill? The rest of the crop goes to the neighbours (B) or
+# stays empty (C).
+
+# %%
 predict("02 share of the square", "share of the square's area that its box fills, in %")
 
 # %%
+# Your function, or the reference, at work:
 area_of = {"box": boxes.area([widest])[0], "square": boxes.area([tightest_square(widest)])[0]}
 meet("02 share of the square", 100 * area_of["box"] / area_of["square"], unit="%")
 
 # %% [markdown]
 # It is the shorter side over the longer one, whatever the size. In a warped crop without padding the box
-# always fills 100%. The figure shows what that does to the widest and the tallest object.
+# always fills all of it. The figure shows what that does to the widest and the tallest object.
 
 # %%
 titles = ["A  original", "B  context", "C  no context", "D  warp"]

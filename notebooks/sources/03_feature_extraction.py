@@ -78,10 +78,10 @@ print(f"{network.name}, input {network.input_size}; example {image_id}, {len(pro
 # | conv2 | 5, 1, 2 | ? | ? | ? |
 #
 # The first rule is a matter of counting. Put the window at the left end of the padded map. On its right
-# $n + 2p - k$ cells are left, and each step uses up $s$ of them. And it stood
-# somewhere before the first step: plus one. If the steps do not come out even, a convolution leaves the rest
-# over. Caffe's poolings take one step more, with a window that sticks out: they round up. In the T-Net all steps
-# come out even, so there it makes no difference.
+# $n + 2p - k$ cells are left, and each step uses up $s$ of them. And it stood somewhere before the first step:
+# plus one. If the steps do not come out even, a convolution leaves the rest over. Caffe's poolings take one step
+# more, with a window that sticks out: they round up. In the T-Net all steps come out even, so there it makes no
+# difference.
 #
 # ### Exercise: the side of a map
 #
@@ -463,14 +463,14 @@ ax.plot([100_000], [10], "k*", markersize=15, label="100,000 classes, paper: 10 
 ax.set(xlabel="classes", ylabel="seconds a picture (2000 regions)")
 ax.legend(loc="lower right", fontsize=11)
 plots.show(
-    fig, alt="Seconds of the matrix product against the number of classes, below the cost of features."
+    fig, alt="Seconds of the matrix product grow with the number of classes; lines mark the paper's features."
 )
 
 # %% [markdown]
-# *Reading:* the last point is computed from the one before, 50 parts of 2000. Up to thousands of classes the product is little beside the paper's time for proposals and features. The
-# paper gives 10 s for 100,000 classes on a processor of its time, and points out why it can: its features
-# are short. Check its figures for the memory of 100,000 linear predictors, with 4k numbers each and with
-# the 360k of the detector it compares with:
+# *Reading:* the last point is computed from the one before, 50 parts of 2000. Up to thousands of classes the
+# product is little beside the paper's time for proposals and features. The paper gives 10 s for 100,000 classes
+# on a processor of its time, and points out why it can: its features are short. Check its figures for the memory
+# of 100,000 linear predictors, with 4k numbers each and with the 360k of the detector it compares with:
 
 # %%
 for name, length in (("R-CNN, fc7", 4096), ("bag of visual words (UVA), 360k", 360_000)):
