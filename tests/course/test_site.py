@@ -215,6 +215,20 @@ def test_signs_belong_to_what_follows_them():
     assert mathml("(a) - 1", display=False).count(prefix) == 0
 
 
+@pytest.mark.parametrize(
+    ("time", "minutes"),
+    [
+        ("about 80 minutes, 45 of them for the exercises. The cells take 5 minutes", 80),
+        ("about 80 minutes with the three exercises, 35 without.", 80),
+        ("about 45 minutes for reading and predicting, and 40 for the three exercises.", 85),
+        ("a while", None),
+    ],
+)
+def test_minutes_are_those_with_the_exercises(time, minutes):
+    cell = new_markdown_cell(f"# Title\n\n**You need** nothing. **Time:** {time}")
+    assert read_chapter("09_x", new_notebook(cells=[cell])).minutes == minutes
+
+
 def test_the_first_cell_must_hold_a_title():
     with pytest.raises(SiteError, match=r"09_x\.ipynb does not open with a title"):
         read_chapter("09_x", new_notebook(cells=[new_markdown_cell("No title")]))

@@ -57,14 +57,19 @@ def read_chapter(name: str, notebook: nbformat.NotebookNode) -> Chapter:
         )
     claims = [p.strip("*") for p in paragraphs if re.fullmatch(r"\*[^*].*[^*]\*", p)]
     papers = [p for p in paragraphs if p.startswith("**The paper:**")]
-    minutes = re.search(r"\*\*Time[^*]*\*\*\D{0,20}(\d+) minutes", " ".join(paragraphs))
     return Chapter(
         name,
         paragraphs[0].removeprefix("# "),
         claims[0] if claims else "",
         _sections_named(papers[0]) if papers else "",
-        int(minutes.group(1)) if minutes else None,
+        _minutes(" ".join(paragraphs)),
     )
+
+
+def _minutes(text: str) -> int | None:
+    """The minutes in "**Time:** about 80 minutes, 45 of them ..." or the sum of "about 45 minutes ..., and 40 for"."""
+    found = re.search(r"\*\*Time[^*]*\*\*\D{0,20}(\d+) minutes(?:[^.;]*, and (\d+) for)?", text)
+    return int(found.group(1)) + int(found.group(2) or 0) if found else None
 
 
 def _sections_named(paragraph: str) -> str:
