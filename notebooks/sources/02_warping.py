@@ -67,16 +67,16 @@ print(f"{len(trainval.ids)} training images, {len(trainval.classes)} classes: {'
 #
 # $$m_x = p \cdot \frac{w}{S - 2p}$$
 #
-# pixels of the picture each, and one of height $h$ gains $m_y = p \cdot h / (S - 2p)$ above and below. That is
-# the factor $s$ once more: $w + 2 m_x = s \cdot w$.
+# pixels of the picture each, and one of height $h$ gains $m_y = p \cdot h / (S - 2p)$ above and below.
+# That is the factor $s$ once more: $w + 2 m_x = s \cdot w$.
 #
 # ### Exercise: what a crop shows
 #
-# ●●○ · 15 minutes. Write `context_box`. In go a box, the side of the crop and its padding, both in pixels of
-# the crop. Out come the corners `(x1, y1, x2, y2)` of what the crop shows, in pixels of the picture: real
-# numbers, neither rounded nor cut off at the picture's border. For instance,
-# `context_box([100, 60, 139, 138], 227, 16)` is `[96.8, 53.6, 142.2, 144.4]`. Before you write a line, do the box
-# (0, 0, 8, 8) on paper, for a crop of 10 pixels with one pixel of padding.
+# ●●○ · 15 minutes. Write `context_box`. In go a box, the side of the crop and its padding, both in pixels
+# of the crop. Out come the corners `(x1, y1, x2, y2)` of what the crop shows, in pixels of the picture:
+# real numbers, neither rounded nor cut off at the picture's border. For instance,
+# `context_box([100, 60, 139, 138], 227, 16)` is `[96.8, 53.6, 142.2, 144.4]`. Before you write a line, do
+# the box (0, 0, 8, 8) on paper, for a crop of 10 pixels with one pixel of padding.
 
 
 # %% exercise="context_box"
@@ -98,7 +98,8 @@ def context_box(box, size, padding):
 # includes the last one. That makes a window a pixel wider to the right and below than you might expect; we
 # keep to it.
 #
-# **Predict.** Unrounded, the crop's right end is at 142.2. What will be the window's `x2`, half-open as always?
+# **Predict.** Unrounded, the crop's right end is at 142.2. What will be the window's `x2`, half-open as
+# always?
 
 # %%
 predict("02 rounded window", "x2 of the window")
@@ -121,8 +122,8 @@ meet("02 rounded window", int(geometry.window[0, 2]))
 # zero: the network sees *nothing* there. Only the part inside the picture is read (`source`), and it is put
 # where it belongs in the crop (`target`).
 #
-# **Predict.** The same box, moved to the left border: (0, 60, 39, 138). Its window begins 3 pixels left of the
-# picture and is 46 pixels wide. How many of the crop's 227 columns stay empty?
+# **Predict.** The same box, moved to the left border: (0, 60, 39, 138). Its window begins 3 pixels left
+# of the picture and is 46 pixels wide. How many of the crop's 227 columns stay empty?
 
 # %%
 predict("02 empty columns", "empty columns")
@@ -135,9 +136,9 @@ pd.DataFrame(
 )
 
 # %% [markdown]
-# Check all three lines with a pencil. The first is the one from above. The second says: the window begins 3
-# pixels left of the picture, so `source` begins at 0 and `target` further right. In the corner, it is the same
-# on two sides.
+# Check all three lines with a pencil. The first is the one from above. The second says: the window begins
+# 3 pixels left of the picture, so `source` begins at 0 and `target` further right. In the corner, it is
+# the same on two sides.
 
 # %%
 meet("02 empty columns", int(geometry.target[1, 0]))
@@ -250,9 +251,9 @@ plots.show(
 #
 # ### Exercise: the tightest square
 #
-# ●○○ · 10 minutes. Write `tightest_square`: the smallest square that holds a box and has the same centre. In go
-# the box's corners, out come the square's, as real numbers; the square may leave the picture. For instance, the
-# box (10, 20, 50, 40) is 40 wide and 20 high, and its square is `[10, 10, 50, 50]`.
+# ●○○ · 10 minutes. Write `tightest_square`: the smallest square that holds a box and has the same centre.
+# In go the box's corners, out come the square's, as real numbers; the square may leave the picture. For
+# instance, the box (10, 20, 50, 40) is 40 wide and 20 high, and its square is `[10, 10, 50, 50]`.
 
 
 # %% exercise="tightest_square"
@@ -277,8 +278,8 @@ widest = trainval.annotation(widest_id).boxes[k]
 print(f"{widest[2] - widest[0]:.0f} x {widest[3] - widest[1]:.0f} pixels")
 
 # %% [markdown]
-# **Predict.** Which share of its tightest square does it fill? The rest of the crop goes to the neighbours (B) or
-# stays empty (C).
+# **Predict.** Which share of its tightest square does it fill? The rest of the crop goes to the
+# neighbours (B) or stays empty (C).
 
 # %%
 predict("02 share of the square", "share of the square's area that its box fills, in %")
@@ -344,20 +345,21 @@ plots.show(explorer.render(**sloppy), alt=explorer.describe(**sloppy), quality=7
 #
 # $$x = x_1 + (i + 0.5) \cdot \frac{w}{S}$$
 #
-# in the picture, and it will seldom be the centre of a pixel. So the four pixels whose centres are around it are
-# mixed: the nearer, the more. Column 0 of a picture reaches from 0 to 1; its value holds at its centre, 0.5.
+# in the picture, and it will seldom be the centre of a pixel. So the four pixels whose centres are around
+# it are mixed: the nearer, the more. Column 0 of a picture reaches from 0 to 1; its value holds at its
+# centre, 0.5.
 #
-# **By hand.** A picture has two pixels, with the values 10 and 30. At $x = 0.5$ it is 10, at $x = 1.5$ it is 30,
-# and at $x = 0.75$, a quarter of the way, $0.75 \cdot 10 + 0.25 \cdot 30 = 15$. At $x = 0.2$ there is only
-# one neighbour, so it is 10. Now make it ten pixels wide: where does crop pixel 3 look? At
+# **By hand.** A picture has two pixels, with the values 10 and 30. At $x = 0.5$ it is 10, at $x = 1.5$ it
+# is 30, and at $x = 0.75$, a quarter of the way, $0.75 \cdot 10 + 0.25 \cdot 30 = 15$. At $x = 0.2$ there
+# is only one neighbour, so it is 10. Now make it ten pixels wide: where does crop pixel 3 look? At
 # $3.5 \cdot 2 / 10 = 0.7$, and the value is $0.8 \cdot 10 + 0.2 \cdot 30 = 14$.
 #
 # ### Exercise: a value between pixels
 #
-# ●●● · 20 minutes. Write `bilinear`. In go a grey picture (an array of floats, indexed `image[row, column]`) and
-# a place `x`, `y` in it. Out comes the value there, mixed from the four pixels around. Beyond the outermost
-# centres the border's pixels are repeated. For instance, `bilinear(np.array([[10.0, 30.0]]), 0.75, 0.5)` is
-# `15.0`.
+# ●●● · 20 minutes. Write `bilinear`. In go a grey picture (an array of floats, indexed
+# `image[row, column]`) and a place `x`, `y` in it. Out comes the value there, mixed from the four pixels
+# around. Beyond the outermost centres the border's pixels are repeated. For instance,
+# `bilinear(np.array([[10.0, 30.0]]), 0.75, 0.5)` is `15.0`.
 
 
 # %% exercise="bilinear"
@@ -379,9 +381,9 @@ def bilinear(image, x, y):
 
 
 # %% [markdown]
-# With this function and the formula above you can make a crop. Your `bilinear` (or the reference) makes a small
-# one, pixel by pixel, of the largest object of our picture; `warp_reference`, which made all the crops so far,
-# makes the same.
+# With this function and the formula above you can make a crop. Your `bilinear` (or the reference) makes a
+# small one, pixel by pixel, of the largest object of our picture; `warp_reference`, which made all the
+# crops so far, makes the same.
 
 # %%
 x1, y1, x2, y2 = annotation.boxes[k].round().astype(int).tolist()
@@ -405,10 +407,10 @@ print(f"largest difference: {np.abs(yours - theirs).max():.6f} of 255 grey level
 # %% [markdown]
 # ### Two thousand at a time
 #
-# `warp_reference` is the definition: one box, plain NumPy, easy to read and slow. The detector needs thousands
-# of crops a picture, so `warp_boxes` makes them in one call: it normalises them on the way, uses all cores, and
-# writes into a buffer that is used again and again. (On a GPU the same function works there.) It must do *the
-# same thing*, and that can be checked.
+# `warp_reference` is the definition: one box, plain NumPy, easy to read and slow. The detector needs
+# thousands of crops a picture, so `warp_boxes` makes them in one call: it normalises them on the way,
+# uses all cores, and writes into a buffer that is used again and again. (On a GPU the same function works
+# there.) It must do *the same thing*, and that can be checked.
 #
 # **Predict.** The grey levels go from 0 to 255, and both compute with real numbers. Over all boxes, modes and
 # pixels, how large will the largest difference between the two be?
@@ -466,9 +468,10 @@ meet("02 speed of the batch", one_by_one / batched)
 # ## 5. What does the network like?
 #
 # To see what a transformation is worth for detection, one would train and test a whole detector for each.
-# That is the proper experiment, and the last one under "Explore further". Here is a quicker one: take the objects themselves, cut out
-# by their true boxes, and ask how well their **class** can be told from the network's features. A linear
-# classifier is trained on the objects of the training set and tested on those of the test set.
+# That is the proper experiment, and the last one under "Explore further". Here is a quicker one: take the
+# objects themselves, cut out by their true boxes, and ask how well their **class** can be told from the
+# network's features. A linear classifier is trained on the objects of the training set and tested on
+# those of the test set.
 #
 # Three controls go with it:
 #
@@ -527,8 +530,8 @@ def accuracy(**options):
 
 
 # %% [markdown]
-# **Predict.** Which will do best? And of how many objects in a hundred can the class be told from the rim alone,
-# with the object blanked out? (There are twelve classes, so blind guessing gets about eight.)
+# **Predict.** Which will do best? And of how many objects in a hundred can the class be told from the rim
+# alone, with the object blanked out? (There are twelve classes, so blind guessing gets about eight.)
 
 # %%
 ways = ["warp, p = 16", "warp, p = 0", "square_context, p = 16", "square, p = 16", "original, p = 16"]

@@ -78,17 +78,17 @@ print(f"{network.name}, input {network.input_size}; example {image_id}, {len(pro
 # | conv2 | 5, 1, 2 | ? | ? | ? |
 #
 # The first rule is a matter of counting. Put the window at the left end of the padded map. On its right
-# $n + 2p - k$ cells are left, and each step uses up $s$ of them. And it stood somewhere before the first step:
-# plus one. If the steps do not come out even, a convolution leaves the rest over. Caffe's poolings take one step
-# more, with a window that sticks out: they round up. In the T-Net all steps come out even, so there it makes no
-# difference.
+# $n + 2p - k$ cells are left, and each step uses up $s$ of them. And it stood somewhere before the first
+# step: plus one. If the steps do not come out even, a convolution leaves the rest over. Caffe's poolings
+# take one step more, with a window that sticks out: they round up. In the T-Net all steps come out even,
+# so there it makes no difference.
 #
 # ### Exercise: the side of a map
 #
-# ●○○ · 10 minutes. Write `output_size`. In go the side of the map below, kernel, stride and padding of a layer,
-# and whether it rounds up (`ceil`). Out comes the side of its own map, a whole number. For instance,
-# `output_size(227, 11, 4, 0, False)` is `55`. And `output_size(224, 3, 2, 0, False)` is `111`, but with `True` it
-# is `112`.
+# ●○○ · 10 minutes. Write `output_size`. In go the side of the map below, kernel, stride and padding of a
+# layer, and whether it rounds up (`ceil`). Out comes the side of its own map, a whole number. For
+# instance, `output_size(227, 11, 4, 0, False)` is `55`. And `output_size(224, 3, 2, 0, False)` is `111`,
+# but with `True` it is `112`.
 
 
 # %% exercise="output_size"
@@ -117,10 +117,11 @@ predict("03 conv2 sees", "pixels along a side that a cell of conv2 sees")
 # %% [markdown]
 # ### Exercise: the receptive field recursion
 #
-# ●●○ · 15 minutes. Write `receptive_field`. In goes a list of layers from the first to the last, each a pair
-# `(kernel, stride)`. Out come two numbers: the side of the input that a cell behind the last layer sees, and how
-# far neighbouring cells are apart, both in pixels. For instance, `receptive_field([(11, 4), (3, 2)])` is
-# `(19, 8)`: conv1 and pool1 in the table. No layers at all give `(1, 1)`.
+# ●●○ · 15 minutes. Write `receptive_field`. In goes a list of layers from the first to the last, each a
+# pair `(kernel, stride)`. Out come two numbers: the side of the input that a cell behind the last layer
+# sees, and how far neighbouring cells are apart, both in pixels. For instance,
+# `receptive_field([(11, 4), (3, 2)])` is `(19, 8)`: conv1 and pool1 in the table. No layers at all give
+# `(1, 1)`.
 
 
 # %% exercise="receptive_field"
@@ -282,11 +283,12 @@ plots.show(
 #
 # **By hand.** Where do you find channel 10, row 2, column 3, and what does it see?
 # $i = 360 + 12 + 3 = 375$. Columns: $96 - 64 = 32$ to $227$. Rows: $64 - 64 = 0$ to $195$. And the other
-# way: $i = 100$ is $c = 2$ (72), rest 28, $y = 4$, $x = 4$. Work out the boxes of the units in the first corner,
-# $(y, x) = (0, 0)$, and in the last, $(5, 5)$, before you read on.
+# way: $i = 100$ is $c = 2$ (72), rest 28, $y = 4$, $x = 4$. Work out the boxes of the units in the first
+# corner, $(y, x) = (0, 0)$, and in the last, $(5, 5)$, before you read on.
 #
-# The package works the fields out for any unit of any layer, and is exact at the borders too: it goes back from
-# the unit to the cells it sees in the layer below, then to those that they see, down to the pixels.
+# The package works the fields out for any unit of any layer, and is exact at the borders too: it goes
+# back from the unit to the cells it sees in the layer below, then to those that they see, down to the
+# pixels.
 
 # %%
 some_units = [(0, 0), (2, 3), (5, 5)]
@@ -300,9 +302,9 @@ plots.show(
 )
 
 # %% [markdown]
-# Did you have the corners right? What lies outside the crop is cut off: unit (0, 0) would see 195 x 195 pixels
-# from -64 on, and 131 x 131 of them exist. Neighbouring fields share most of their pixels, so a unit says only
-# roughly *where* something is.
+# Did you have the corners right? What lies outside the crop is cut off: unit (0, 0) would see 195 x 195
+# pixels from -64 on, and 131 x 131 of them exist. Neighbouring fields share most of their pixels, so a
+# unit says only roughly *where* something is.
 #
 # Other networks see other pieces. Their geometry needs no weights, so nothing has to be downloaded:
 
@@ -315,8 +317,8 @@ for name, spec in NETWORKS.items():
 pd.DataFrame.from_dict(rows, orient="index", columns=["input", "pool5", "a unit sees", "neighbours apart"])
 
 # %% [markdown]
-# *Reading:* VGG-16, the paper's O-Net, sees more than the T-Net although none of its kernels is larger than 3:
-# thirteen convolutions add up. SqueezeNet's units reach further than their crop of 224 pixels.
+# *Reading:* VGG-16, the paper's O-Net, sees more than the T-Net although none of its kernels is larger
+# than 3: thirteen convolutions add up. SqueezeNet's units reach further than their crop of 224 pixels.
 #
 # Believing is good, proving is better. If the unit sees exactly these pixels, then noise **outside** the
 # box cannot change it, not even in the last digit.
@@ -354,8 +356,9 @@ change = abs(unit_with_noise_outside(8) / clean - 1)
 meet("03 noise at the border", next(text for text, limit in changes.items() if change <= limit))
 
 # %% [markdown]
-# With a margin of 0 the value is the same in every digit: the box is right. The border inside it counts for little: few paths lead from there to the unit, and many from the middle.
-# A *receptive field* says what a unit could see; what moves it lies mostly near the centre.
+# With a margin of 0 the value is the same in every digit: the box is right. The border inside it counts
+# for little: few paths lead from there to the unit, and many from the middle. A *receptive field* says
+# what a unit could see; what moves it lies mostly near the centre.
 #
 # ## 3. All proposals of one picture
 #
@@ -467,10 +470,11 @@ plots.show(
 )
 
 # %% [markdown]
-# *Reading:* the last point is computed from the one before, 50 parts of 2000. Up to thousands of classes the
-# product is little beside the paper's time for proposals and features. The paper gives 10 s for 100,000 classes
-# on a processor of its time, and points out why it can: its features are short. Check its figures for the memory
-# of 100,000 linear predictors, with 4k numbers each and with the 360k of the detector it compares with:
+# *Reading:* the last point is computed from the one before, 50 parts of 2000. Up to thousands of classes
+# the product is little beside the paper's time for proposals and features. The paper gives 10 s for
+# 100,000 classes on a processor of its time, and points out why it can: its features are short. Check its
+# figures for the memory of 100,000 linear predictors, with 4k numbers each and with the 360k of the
+# detector it compares with:
 
 # %%
 for name, length in (("R-CNN, fc7", 4096), ("bag of visual words (UVA), 360k", 360_000)):
@@ -506,12 +510,13 @@ pd.DataFrame(
 #
 # **By hand.** Three features: (3, 4, 0), (0, 0, 10), (12, 9, 0). Their norms are 5, 10 and 15, and the mean
 # is 10, so the factor is two. Afterwards the norms are 10, 20 and 30: the *mean* is 20; a single feature
-# keeps its own length.
+# stays as much shorter or longer than the others as it was.
 #
 # ### Exercise: one factor for all features
 #
-# ●○○ · 10 minutes. Write `feature_scale`. In go features, an array with a row for each region. Out comes one
-# number: the factor that brings the mean of the rows' L2 norms to 20. For the three features above, it is `2.0`.
+# ●○○ · 10 minutes. Write `feature_scale`. In go features, an array with a row for each region. Out comes
+# one number: the factor that brings the mean of the rows' L2 norms to 20. For the three features above,
+# it is `2.0`.
 
 
 # %% exercise="feature_scale"
@@ -827,9 +832,10 @@ print("All checks passed.")
 # %% [markdown]
 # ## Explore further
 #
-# **1. Sums** (●○○, 10 minutes). How many parameters has fc6 of the paper's network, and why so many? Which unit
-# of pool5 has the number 8,000 there, and which pixels can it see? And if conv1 took steps of 2 instead of 4: how
-# large would pool5 become, and how much would a unit see? Let your `output_size` and `receptive_field` tell.
+# **1. Sums** (●○○, 10 minutes). How many parameters has fc6 of the paper's network, and why so many?
+# Which unit of pool5 has the number 8,000 there, and which pixels can it see? And if conv1 took steps of
+# 2 instead of 4: how large would pool5 become, and how much would a unit see? Let your `output_size` and
+# `receptive_field` tell.
 
 # %%
 # your code

@@ -1,12 +1,13 @@
 """Receptive fields: which pixels of the crop a unit can see (sec. 3.1: 195 x 195 of 227 x 227 for pool5).
 
-A map's geometry follows from its layers alone. Forwards, each layer adds to the side that a unit sees and to the
-distance between neighbours (`FieldGeometry`). That tells the field of a unit far from any border. Near a border,
-padding and rounded-up poolings look at cells that do not exist, so the exact field is found backwards: from a unit
-to the cells it sees one layer below, and so on down to the pixels. Rows and columns are independent of each other.
+A map's geometry follows from its layers alone. Forwards, each layer adds to the side that a unit sees and to
+the distance between neighbours (`FieldGeometry`). That tells the field of a unit far from any border. Near a
+border, padding and rounded-up poolings look at cells that do not exist, so the exact field is found backwards:
+from a unit to the cells it sees one layer below, and so on down to the pixels. Rows and columns are independent
+of each other.
 
-The layers are read off the network's graph of modules, so branches (SqueezeNet's fire modules) are followed too; a
-unit above them sees what any of them sees.
+The layers are read off the network's graph of modules, so branches (SqueezeNet's fire modules) are followed too;
+a unit above them sees what any of them sees.
 """
 
 import math

@@ -90,7 +90,9 @@ def test_vgg16_by_its_literature():
     assert (geometry.size, geometry.stride, geometry.cells) == (212, 32, 7)
 
 
-@pytest.mark.parametrize("name", ["quarter_tnet", "alexnet", "squeezenet1_1"])
+@pytest.mark.parametrize(
+    "name", ["quarter_tnet", "alexnet", "squeezenet1_1", pytest.param("vgg16", marks=pytest.mark.slow)]
+)
 def test_units_see_these_pixels_and_no_others(name):
     network = without_weights(name)
     geometry = field_geometry(network)
