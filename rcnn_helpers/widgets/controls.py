@@ -42,4 +42,5 @@ def steps(description: str, options):
 
 
 def checkbox(description: str, value: bool):
+    """A box to tick."""
     return ipywidgets.Checkbox(value, description=description, style=_LOOK["style"])
