@@ -67,7 +67,7 @@ def read_chapter(name: str, notebook: nbformat.NotebookNode) -> Chapter:
 
 
 def _minutes(text: str) -> int | None:
-    """The minutes in "**Time:** about 80 minutes, 45 of them ..." or the sum of "about 45 minutes ..., and 40 for"."""
+    """The minutes in "**Time:** about 80 minutes ..."; of "about 45 minutes ..., and 40 for ..." their sum."""
     found = re.search(r"\*\*Time[^*]*\*\*\D{0,20}(\d+) minutes(?:[^.;]*, and (\d+) for)?", text)
     return int(found.group(1)) + int(found.group(2) or 0) if found else None
 
