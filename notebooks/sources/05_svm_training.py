@@ -624,8 +624,8 @@ by_C = {C: results["mined"] if C == settings.SVM_C else mean_ap_with(C=C) for C 
 
 # %%
 fig, axes = plt.subplots(1, 2, figsize=(13, 4.2), sharey=True)
-labels_of = ("negatives lie below this IoU", "C, weight of the losses")
-for ax, searched, label in zip(axes, (by_threshold, by_C), labels_of):
+axis_labels = ("negatives lie below this IoU", "C, weight of the losses")
+for ax, searched, label in zip(axes, (by_threshold, by_C), axis_labels):
     ax.plot(list(searched), [100 * result.mean_ap for result in searched.values()], marker="o")
     ax.set(xlabel=label, ylabel="mAP on val, %", xticks=list(searched))
 axes[0].set_ylim(0, 1.15 * 100 * max(r.mean_ap for r in [*by_threshold.values(), *by_C.values()]) + 1)
