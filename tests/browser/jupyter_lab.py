@@ -172,6 +172,7 @@ class KernelLog:
     """
 
     def __init__(self, page: Page):
+        self.n_messages = 0
         self.troubles: list[str] = []  # so far; whoever expects some clears the list
         page.on("websocket", lambda socket: socket.on("framereceived", self._receive))
 
@@ -179,6 +180,7 @@ class KernelLog:
         message = _kernel_message(frame)
         if message is None:
             return
+        self.n_messages += 1
         kind, content = message["header"]["msg_type"], message["content"]
         if kind == "error":
             self.troubles.append(
@@ -316,11 +318,18 @@ class NotebookPage:
     def wait_until_idle(self, seconds: float = ANSWER_SECONDS) -> None:
         """Wait until the kernel has answered all widgets."""
         deadline = time.monotonic() + seconds
-        quiet = 0
-        while quiet < 5:  # between two messages it is idle for a moment
-            quiet = quiet + 1 if self._is_idle() else 0
+        heard, quiet = -1, 0
+        while quiet < 10:  # between two messages it is idle for a moment
+            same = heard == self.kernel.n_messages and self._is_idle()
+            heard, quiet = self.kernel.n_messages, quiet + 1 if same else 0
             assert time.monotonic() < deadline, f"{self.name}: the kernel is still busy after {seconds} s"
-            self.page.wait_for_timeout(60)
+            self.page.wait_for_timeout(100)
+
+    def wait_for_trouble(self, seconds: float = ANSWER_SECONDS) -> None:
+        """Wait until the kernel has reported something, at most for `seconds`."""
+        deadline = time.monotonic() + seconds
+        while not self.kernel.troubles and time.monotonic() < deadline:
+            self.page.wait_for_timeout(100)
 
     def run_cell(self, number: int, seconds: float = 60) -> None:
         """Run one code cell by Shift and Enter, and wait for it."""
