@@ -122,7 +122,6 @@ def test_features_must_not_be_changed():
     assert "Work on a copy" in verdict.message
 
 
-@pytest.mark.filterwarnings("ignore:divide by zero")
 @pytest.mark.parametrize("exercise", [OUTPUT_SIZE, RECEPTIVE_FIELD, FEATURE_SCALE])
 @pytest.mark.parametrize("seed", [0, 1])
 def test_slips_are_told_apart(exercise, seed):

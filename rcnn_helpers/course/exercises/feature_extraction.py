@@ -236,6 +236,11 @@ def _norms(features, axis=1, order=2):
     return np.linalg.norm(features, ord=order, axis=axis)
 
 
+def _factor_of_each(features):
+    with np.errstate(divide="ignore"):  # a region that excites nothing has no length
+        return 20 / _norms(features)
+
+
 FEATURE_SCALE = Exercise(
     name="feature_scale",
     title="One factor for all features",
@@ -264,7 +269,7 @@ FEATURE_SCALE = Exercise(
             "Your norms run down the *columns*: one a dimension. A row is a region's feature; sum along axis 1.",
         ),
         Slip(
-            lambda features: 20 / _norms(features),
+            _factor_of_each,
             "You give one factor for each feature. All would have the length 20 then, and what their lengths say "
             "would be lost. It is *one* factor for all.",
         ),
