@@ -741,10 +741,10 @@ def object_of(row):
 repairs = {"nothing": [0, 0, 0, 0], "the shift": [1, 1, 0, 0], "the size": [0, 0, 1, 1], "both": [1, 1, 1, 1]}
 after = {name: [] for name in repairs}
 for row in near:
-    proposal, wanted = detections.boxes[row].astype(float), object_of(row).astype(float)
+    proposal, wanted = detections.boxes[row].tolist(), object_of(row).tolist()
     targets = np.array(regression_targets(proposal, wanted))
     for name, part in repairs.items():
-        repaired = apply_regression(proposal, targets * part)
+        repaired = apply_regression(proposal, (targets * part).tolist())
         after[name].append(geometry.iou([repaired], [wanted])[0, 0])
 repaired_iou = pd.DataFrame(after, dtype=float)
 right_then = 100 * (repaired_iou >= settings.MATCH_IOU).mean()
@@ -755,7 +755,7 @@ pd.DataFrame({"mean IoU": repaired_iou.mean(), "right then, %": right_then}).rou
 if len(near):
     meet("07 half a repair", max(halves_of_repair, key=right_then.get))
     row = near[0]
-    parts = detections.boxes[row], object_of(row)
+    parts = detections.boxes[row].tolist(), object_of(row).tolist()
     said = ", ".join(f"{value:+.2f}" for value in regression_targets(*parts))
     display(Markdown(f"The surest of them would have to be told ({said})."))
     plots.show(
