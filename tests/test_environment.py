@@ -40,6 +40,12 @@ def version(text: str) -> tuple[int, ...]:
     return tuple(numbers)
 
 
+def of_pip(environment: dict) -> list[str]:
+    """What conda leaves to pip."""
+    (entry,) = [entry for entry in environment["dependencies"] if isinstance(entry, dict)]
+    return entry["pip"]
+
+
 @pytest.fixture(scope="module")
 def project() -> dict:
     return tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
@@ -82,11 +88,13 @@ def test_conda_ranges_are_those_of_the_project(project, ranges, environment):
     entries = [entry for entry in environment["dependencies"] if isinstance(entry, str) and entry != "pip"]
     conda = {PIP_NAME.get(name, name): bound for name, bound in map(split_range, entries)}
     assert ">=" + conda.pop("python") == project["requires-python"]
-    assert conda == ranges
+    assert conda | dict(map(split_range, of_pip(environment)[1:])) == ranges
 
 
-def test_pip_installs_nothing_but_this_package(environment):
-    assert [entry["pip"] for entry in environment["dependencies"] if isinstance(entry, dict)] == [["-e ."]]
+def test_pip_installs_this_package_and_what_conda_lacks(environment):
+    this, *lacking = of_pip(environment)
+    assert this == "-e ."
+    assert [split_range(requirement)[0] for requirement in lacking] == ["playwright"]
 
 
 def test_every_pin_is_in_its_range(ranges, pins):
