@@ -83,13 +83,13 @@ plots.show(
 # is the first column behind the box and y2 the first row below it, so the box is x2 - x1 pixels wide. No detector
 # hits the true box to the pixel. How well two boxes agree is measured by their **intersection over union** (IoU):
 #
-# $$\mathrm{IoU}(A, B) = \frac{|A \cap B|}{|A \cup B|} = \frac{\text{pixels in both}}{\text{pixels in one or the other}}$$
+# $$\mathrm{IoU}(A, B) = \frac{|A \cap B|}{|A \cup B|} = \frac{\text{pixels in both}}{\text{pixels in at least one}}$$
 #
 # From an IoU of 0.5 on, PASCAL VOC counts a detection as right.
 #
 # **By hand.** Three boxes, all ten pixels high: A = (0, 0, 10, 10), B = (5, 0, 15, 10), C = (5, 0, 25, 10).
 #
-# | pair | both | one or the other | IoU |
+# | pair | in both | in at least one | IoU |
 # |---|---|---|---|
 # | A, B | 5 · 10 = 50 | 100 + 100 - 50 = 150 | 0.33 |
 # | A, C | 5 · 10 = 50 | 100 + 200 - 50 = 250 | 0.20 |
@@ -196,7 +196,7 @@ pictures = [
     for k in best_three
 ]
 plots.show(
-    plots.montage(pictures, columns=3, cell=(300, 300)),
+    plots.montage(pictures, columns=3),
     quality=75,
     alt="Three regions of the picture tinted in orange, each with the box that just holds it.",
 )

@@ -88,8 +88,8 @@ paper_rate = 2000 / 13  # regions a second on a GPU: around 2000 regions in 13 s
 days = n_boxes / paper_rate / (3600 * 24)
 display(
     Markdown(
-        f"The picture has **{n_boxes:,} boxes**. At the paper's {paper_rate:.0f} regions a second they would "
-        f"take **{days:.0f} days**. For one picture."
+        f"The picture has **{n_boxes:,} boxes**, about $10^{{{np.log10(n_boxes):.0f}}}$. At the paper's "
+        f"{paper_rate:.0f} regions a second they would take **{days:.0f} days**. For one picture."
     )
 )
 meet("01 boxes", round(np.log10(n_boxes)))
@@ -125,7 +125,7 @@ for description, window in windows.items():
 # An object that no box covers is lost. Nothing that comes later brings it back. So we ask for the **recall**: the
 # share of the objects for which *some* box reaches a given IoU.
 #
-# **By hand.** Two objects and three boxes, all ten pixels high:
+# **By hand.** Two objects and three boxes:
 #
 # | IoU | box (0, 0, 10, 8) | box (22, 0, 40, 10) | box (0, 0, 40, 10) | best |
 # |---|---|---|---|---|
@@ -160,8 +160,7 @@ def recall(objects, proposals, threshold):
 
 
 # %% [markdown]
-# Your function (or the reference) at work, first on the table and then on our picture under a coarse grid of
-# windows:
+# Your function (or the reference) at work, first on the table:
 
 # %%
 two_objects = [[0, 0, 10, 10], [20, 0, 40, 10]]
@@ -170,13 +169,17 @@ for threshold in (0.5, 0.85, 0.95):
     print(f"recall at {threshold:.2f}: {recall(two_objects, three_boxes, threshold):.1f}")
 meet("01 recall by hand", float(recall(two_objects, three_boxes, 0.85)))
 
+# %% [markdown]
+# The second object overlaps the third box by 200 of 400 pixels, 0.5, and the second one by 0.9. So at 0.85 one
+# object of two is found. Now our picture, under a coarse grid of windows:
+
+# %%
 coarse = sliding_windows(height, width, stride=1)  # side by side
 share = recall(annotation.boxes.tolist(), coarse.tolist(), 0.5)
 print(f"{len(coarse)} windows side by side find {share:.0%} of the {len(annotation)} toys in our picture")
 
 # %% [markdown]
-# The second object overlaps the third box by 200 of 400 pixels, 0.5, and the second one by 0.9. So at 0.85 one
-# object of two is found. Now over all pictures, with denser and denser grids. The numbers multiply:
+# Now over all pictures, with denser and denser grids. The numbers multiply:
 
 # %%
 rows = []

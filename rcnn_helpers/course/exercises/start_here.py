@@ -94,8 +94,8 @@ IOU = Exercise(
         ),
         Slip(
             lambda box, other: _overlap(box, other) / _area(_around(box, other)),
-            "You divide by the box around both. That holds pixels of neither; the union is the pixels of "
-            "one or the other: both areas, minus what they share.",
+            "You divide by the box around both. That holds pixels of neither; the union is the pixels that lie in "
+            "at least one: both areas, minus what they share.",
         ),
         Slip(
             _overlap,
