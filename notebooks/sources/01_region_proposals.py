@@ -803,9 +803,10 @@ print("All checks passed.")
 # Open questions: nobody checks them, and some have no single answer.
 #
 # **1. The whole tree** (●●○, 20 minutes). Call your `merge_step` until one region is left: put the new region at the
-# end of the lists, and replace the two old ones by it wherever they stand in the pairs. On A, B and C that gives
-# three boxes and two more. Time it on the segments of our picture (`sizes`, `region_boxes`, `colours` and `pairs` are
-# still there). Where does the time go, and what would you remember from one step to the next?
+# end of the lists, give the two old ones a size of 0 (the sizes must go on summing to the picture), and replace both by
+# the new one wherever they stand in the pairs. On A, B and C that gives two merges. Then do it for our picture
+# (`sizes`, `region_boxes`, `colours` and `pairs` are still there) and compare with `by_package.children`. Where does the
+# time go, and what would you remember from one step to the next?
 
 # %%
 # your code
