@@ -240,6 +240,14 @@ NAMELESS_PICTURES = """() => [...document.querySelectorAll('.jp-Notebook img')]
     .map(picture => picture.closest('.jp-Cell').textContent.slice(0, 300))"""
 
 
+# In the page: the beginnings of all outputs that are wider than their place, so that a part cannot be seen.
+CUT_OUTPUTS = """() => [...document.querySelectorAll('.jp-Notebook .jp-OutputArea-output')]
+    .filter(output => output.querySelector('table, img, .jupyter-widgets'))
+    .filter(output => output.scrollWidth > output.clientWidth + 1)
+    .map(output => `${output.scrollWidth} pixels in ${output.clientWidth}: `
+        + (output.querySelector('thead') ?? output).textContent.replace(/\\s+/g, ' ').slice(0, 200))"""
+
+
 class CellHangs(AssertionError):
     """The cells were not done in time."""
 
@@ -381,6 +389,11 @@ class NotebookPage:
             f"{self.name}: {len(nameless)} pictures without alt text, the first in\n{nameless[0]}"
         )
         self.check_log()
+
+    def check_widths(self) -> None:
+        """No table, picture or widget that reaches beyond the window."""
+        cut = self.page.evaluate(CUT_OUTPUTS)
+        assert not cut, f"{self.name}: {len(cut)} outputs are cut off at the right, the first is\n{cut[0]}"
 
     def check_log(self) -> None:
         """Nothing went wrong behind the scenes, in the kernel, in the server or in the page."""

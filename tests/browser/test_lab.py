@@ -7,9 +7,11 @@ import nbformat
 import pytest
 from jupyter_lab import CellHangs
 
+from rcnn_helpers.course.sources import solution_of, sources
+
 pytestmark = pytest.mark.browser
 
-NOTEBOOKS = ("01_region_proposals", "02_warping", "07_detection_and_evaluation")
+NOTEBOOKS = [source.stem for source in sources()]
 PROJECTOR = (1280, 720)
 
 
@@ -32,6 +34,8 @@ def test_a_notebook_runs_and_its_widgets_answer(lab, name):
     lab.screenshot("2-ran")
     lab.check_health()
     use_exercises(lab)
+    with lab.window(*PROJECTOR):
+        lab.check_widths()
     explorers = lab.explorers()
     assert explorers, f"{name} shows no widget with a slider and a picture"
     for number, explorer in enumerate(explorers):
@@ -72,7 +76,7 @@ def test_exercises_and_predictions_answer_a_learner(lab):
     assert "A solution" in exercise.press("Solution")
     lab.screenshot("4-exercise-solution", of=exercise.cell)
 
-    assert "Right." in exercise.answer(solution_code(name))
+    assert "Right." in exercise.answer(solution_of(name))
     lab.screenshot("4-exercise-right", of=exercise.cell)
     assert "Right." in exercise.press("Check on new cases")
     assert "Not yet." in exercise.answer(f"def {name}(*arguments):\n    return 123.456")
@@ -87,12 +91,6 @@ def test_exercises_and_predictions_answer_a_learner(lab):
     print(f"02_warping with a syntax error in {name}: all cells in {seconds:.1f} s")
     lab.kernel.troubles.clear()  # the syntax error is shown, as it should be
     lab.check_log()
-
-
-def solution_code(name):
-    from rcnn_helpers.course.sources import solution_of
-
-    return solution_of(name)
 
 
 def test_the_first_start_asks_nothing(lab):
