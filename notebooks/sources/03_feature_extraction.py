@@ -705,8 +705,9 @@ def neighbours(described_queries, described_gallery, n=5):
 # one.
 
 # %%
-for what in ("pixels", "an untrained network", "the trained network"):
-    display(predict(f"03 neighbours by {what}", f"of the same class, by {what}, in %"))
+display(predict("03 neighbours by pixels", "of the same class, by pixels, in %"))
+display(predict("03 neighbours by an untrained network", "of the same class, by an untrained network, in %"))
+display(predict("03 neighbours by the trained network", "of the same class, by the trained network, in %"))
 
 # %%
 of_queries, of_gallery = describe(queries, network), describe(gallery, network)

@@ -238,10 +238,10 @@ def test_predictions_are_met_again(course_source):
     assert len(predicted) >= 3
     assert sorted(predicted) == sorted(met) and len(set(predicted)) == len(predicted)
     assert all(name.startswith(course_source.stem[:2]) for name in predicted)
-    for name in predicted:
-        assert code.index(f'predict("{name}"' if f'predict("{name}"' in code else f'"{name}"') < code.rindex(
-            f'"{name}"'
-        )
+    for name in predicted:  # first mentioned where it is asked, last where it is met
+        asked, met_at = code.index(f'"{name}"'), code.rindex(f'"{name}"')
+        assert code.rindex("predict(", 0, asked) > code.rfind("meet(", 0, asked)
+        assert asked < met_at and code.rindex("meet(", 0, met_at) > code.rindex("predict(", 0, met_at)
 
 
 def test_every_notebook_has_its_exercises(course_source):
