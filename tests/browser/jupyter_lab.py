@@ -10,16 +10,21 @@ import subprocess
 import sys
 import time
 import urllib.request
+from collections.abc import Callable
 from contextlib import contextmanager
 from pathlib import Path
 
 import psutil
-from playwright.sync_api import Error as PlaywrightError
-from playwright.sync_api import Locator, Page
+import pytest
+
+# Without it, the tests that import this module are skipped.
+playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed; run: make setup")
+Locator, Page = playwright.Locator, playwright.Page
 
 START_SECONDS = 90
 RUN_SECONDS = 420  # for all cells of a notebook, on a slow machine with nothing cached
 ANSWER_SECONDS = 20  # for a widget
+STEP_MS = 50  # between two looks at what is waited for
 TROUBLE_WORDS = ("Traceback (most recent call last)", "Exception in callback", "Exception in comm")
 # Progress bars, and what the smoke profile must say of a class that its few pictures do not hold.
 HARMLESS = ("%|", "has no positive region in these images")
@@ -239,7 +244,6 @@ NAMELESS_PICTURES = """() => [...document.querySelectorAll('.jp-Notebook img')]
     .filter(picture => !(picture.getAttribute('alt') ?? '').trim())
     .map(picture => picture.closest('.jp-Cell').textContent.slice(0, 300))"""
 
-
 # In the page: the beginnings of all outputs that are wider than their place, so that a part cannot be seen.
 CUT_OUTPUTS = """() => [...document.querySelectorAll('.jp-Notebook .jp-OutputArea-output')]
     .filter(output => output.querySelector('table, img, .jupyter-widgets'))
@@ -268,17 +272,21 @@ class NotebookPage:
         self.page, self.server, self.screenshots = page, server, screenshots
         self.kernel = KernelLog(page)
         self.page_errors: list[str] = []
-        self.name = ""
+        self.name, self._log_start = "", 0
         page.on("pageerror", lambda error: self.page_errors.append(str(error)))
         page.set_default_timeout(ANSWER_SECONDS * 1000)
 
     def open(self, name: str) -> None:
         """Open a notebook of the server, alone, and wait until its kernel can work."""
         self.name = name
+        self._log_start = self.server.log.stat().st_size  # kernels that were ended may have complained
+        cells = json.loads((self.server.notebooks / name).read_text(encoding="utf-8"))["cells"]
+        n_code = sum(cell["cell_type"] == "code" for cell in cells)
         self.page.goto(f"{self.server.address}/lab/tree/{name}?reset&token={self.server.token}")
-        self.page.wait_for_selector(".jp-Notebook .jp-Cell", timeout=START_SECONDS * 1000)
-        # The title says "Idle" in the status bar only when a kernel has answered.
-        self.page.wait_for_selector("#jp-main-statusbar >> text=/\\| Idle/", timeout=START_SECONDS * 1000)
+        there = self.wait(lambda: self.cells.count() == n_code, START_SECONDS)
+        assert there, f"{name}: {self.cells.count()} of {n_code} code cells after {START_SECONDS} s"
+        # The status bar says so only when a kernel has answered.
+        assert self.wait(self._is_idle, START_SECONDS), f"{name}: no kernel after {START_SECONDS} s"
 
     @property
     def cells(self):
@@ -292,67 +300,76 @@ class NotebookPage:
     def run_all(self, seconds: float = RUN_SECONDS) -> float:
         """Choose "Run All Cells" from the menu, wait until every cell is done, and return the seconds it took."""
         started = time.monotonic()
+        before = [state["prompt"] for state in self.cell_states()]
         self.page.get_by_role("menuitem", name="Run", exact=True).click()
         self.page.get_by_role("menuitem", name="Run All Cells", exact=True).click()
-        self._wait_until_done(seconds)
+        if not self.wait(lambda: self._all_done(before), seconds):
+            self.screenshot("hangs")
+            raise CellHangs(f"{self.name}: not done after {seconds:.0f} s; {self._first_unfinished()}")
         return time.monotonic() - started
 
-    def _wait_until_done(self, seconds: float) -> None:
-        deadline = time.monotonic() + seconds
-        while True:
-            self.page.wait_for_timeout(250)
-            states = self.cell_states()
-            waiting = [
-                (number, state) for number, state in enumerate(states) if not _has_number(state["prompt"])
-            ]
-            if not waiting and self._is_idle():
-                return
-            running = [found for found in waiting if "*" in found[1]["prompt"]]
-            if waiting and not running and self._is_idle() and self.error_outputs():
-                raise AssertionError(f"{self.name}: Run All stopped at\n{self.error_outputs()[0]}")
-            if time.monotonic() > deadline:
-                self.screenshot("hangs")
-                number, state = (running or waiting or [(-1, {"prompt": "", "code": "the kernel is busy"})])[
-                    0
-                ]
-                raise CellHangs(
-                    f"{self.name}: not done after {seconds:.0f} s; code cell {number + 1} of {len(states)} "
-                    f"shows {state['prompt']!r} and is\n{state['code']}"
+    def _all_done(self, before: list[str]) -> bool:
+        """Whether each cell has a new number; an error before the last cell ends the waiting."""
+        now = [state["prompt"] for state in self.cell_states()]
+        done = [_has_number(prompt) and prompt != old for prompt, old in zip(now, before, strict=True)]
+        if all(done):
+            return self._is_idle()
+        stopped = self._is_idle() and not any("*" in prompt for prompt in now)
+        if stopped and self.error_outputs():
+            raise AssertionError(f"{self.name}: Run All stopped at\n{self.error_outputs()[0]}")
+        return False
+
+    def _first_unfinished(self) -> str:
+        states = self.cell_states()
+        for number, state in enumerate(states, start=1):
+            if not _has_number(state["prompt"]):
+                return (
+                    f"code cell {number} of {len(states)} shows {state['prompt']!r} and is\n{state['code']}"
                 )
+        return "all cells have run, but the kernel is still busy"
 
     def _is_idle(self) -> bool:
         return self.page.locator("#jp-main-statusbar >> text=/\\| Idle/").count() > 0
 
+    def wait(self, condition: Callable[[], bool], seconds: float) -> bool:
+        """Wait until `condition` holds, at most for `seconds`, and return whether it does."""
+        deadline = time.monotonic() + seconds
+        while not condition():
+            if time.monotonic() > deadline:
+                return False
+            self.page.wait_for_timeout(STEP_MS)  # and not time.sleep: the page's events arrive meanwhile
+        return True
+
     def wait_until_idle(self, seconds: float = ANSWER_SECONDS) -> None:
         """Wait until the kernel has answered all widgets."""
-        deadline = time.monotonic() + seconds
         heard, quiet = -1, 0
-        while quiet < 10:  # between two messages it is idle for a moment
-            same = heard == self.kernel.n_messages and self._is_idle()
-            heard, quiet = self.kernel.n_messages, quiet + 1 if same else 0
-            assert time.monotonic() < deadline, f"{self.name}: the kernel is still busy after {seconds} s"
-            self.page.wait_for_timeout(100)
+
+        def silent() -> bool:  # for a while: between two messages it is idle for a moment
+            nonlocal heard, quiet
+            quiet = quiet + 1 if heard == self.kernel.n_messages and self._is_idle() else 0
+            heard = self.kernel.n_messages
+            return quiet > 1000 / STEP_MS
+
+        assert self.wait(silent, seconds), f"{self.name}: the kernel is still busy after {seconds} s"
 
     def wait_for_trouble(self, seconds: float = ANSWER_SECONDS) -> None:
         """Wait until the kernel has reported something, at most for `seconds`."""
-        deadline = time.monotonic() + seconds
-        while not self.kernel.troubles and time.monotonic() < deadline:
-            self.page.wait_for_timeout(100)
+        self.wait(lambda: bool(self.kernel.troubles), seconds)
 
     def run_cell(self, number: int, seconds: float = 60) -> None:
         """Run one code cell by Shift and Enter, and wait for it."""
         cell = self.cells.nth(number)
-        before = cell.locator(".jp-InputPrompt").inner_text().strip()
+        prompt = cell.locator(".jp-InputPrompt")
+        before = prompt.text_content()
+
+        def done() -> bool:
+            now = prompt.text_content()
+            return now != before and _has_number(now) and self._is_idle()
+
         cell.locator(".cm-content").click()
         self.page.keyboard.press("Shift+Enter")
-        deadline = time.monotonic() + seconds
-        while True:
-            self.page.wait_for_timeout(100)
-            prompt = cell.locator(".jp-InputPrompt").inner_text().strip()
-            if prompt != before and _has_number(prompt) and self._is_idle():
-                return
-            if time.monotonic() > deadline:
-                raise CellHangs(f"{self.name}: code cell {number + 1} is not done after {seconds:.0f} s")
+        if not self.wait(done, seconds):
+            raise CellHangs(f"{self.name}: code cell {number + 1} is not done after {seconds:.0f} s")
 
     def write_cell(self, number: int, code: str) -> None:
         """Replace the code of a cell, as by select all and paste."""
@@ -363,11 +380,8 @@ class NotebookPage:
 
     def predict_number(self, answer: str) -> None:
         """Write an answer into the first prediction that asks for a number, and press Enter."""
-        field = (
-            self.page.locator(".jp-OutputArea-output", has_text="Your prediction.")
-            .locator("input[type=text]")
-            .first
-        )
+        output = self.page.locator(".jp-OutputArea-output", has_text="Your prediction.")
+        field = output.locator("input[type=text]").first
         field.fill(answer)
         field.press("Enter")
 
@@ -399,7 +413,7 @@ class NotebookPage:
         """Nothing went wrong behind the scenes, in the kernel, in the server or in the page."""
         assert not self.kernel.troubles, f"{self.name}: the kernel reported\n{self.kernel.troubles[0]}"
         assert not self.page_errors, f"{self.name}: the page reported\n{self.page_errors[0]}"
-        log = self.server.log.read_text(errors="replace")
+        log = self.server.log.read_bytes()[self._log_start :].decode(errors="replace")
         for words in TROUBLE_WORDS:
             assert words not in log, f"{self.name}: the server's log holds {words!r}:\n{log[-4000:]}"
 
@@ -520,22 +534,15 @@ class ExplorerOnPage:
 
     def move_box_by_key(self) -> None:
         """Move the box on a canvas by an arrow key: the picture changes, and JupyterLab stays at its cell."""
-        before, cell = (
-            picture_bytes(self.picture),
-            self.page.locator(".jp-Cell.jp-mod-active").get_attribute("id"),
-        )
+        before, active = picture_bytes(self.picture), ".jp-Notebook .jp-Cell.jp-mod-active"
+        cell = self.page.locator(active).element_handle()
         self.output.locator(".rcnn-canvas").focus()
         self.page.keyboard.press("ArrowDown")
         assert self._has_changed(before, seconds=ANSWER_SECONDS), f"{self}: a key pressed, and no new picture"
-        assert self.page.locator(".jp-Cell.jp-mod-active").get_attribute("id") == cell
+        assert self.page.locator(active).evaluate("(node, before) => node === before", cell)
 
     def _has_changed(self, before: list[int], seconds: float) -> bool:
-        deadline = time.monotonic() + seconds
-        while picture_bytes(self.picture) == before:
-            if time.monotonic() > deadline:
-                return False
-            self.page.wait_for_timeout(20)
-        return True
+        return self.notebook.wait(lambda: picture_bytes(self.picture) != before, seconds)
 
 
 class ExerciseOnPage:
@@ -570,10 +577,13 @@ class ExerciseOnPage:
         said = self.cell.locator(".jupyter-widgets [role=status]")
         before = said.text_content() if said.count() else ""
         self.cell.get_by_role("button", name=button, exact=True).click()
-        deadline = time.monotonic() + ANSWER_SECONDS
-        while not said.count() or said.text_content() in ("", before):
-            assert time.monotonic() < deadline, f"{self.name}: {button!r} pressed, and nothing new is said"
-            self.notebook.page.wait_for_timeout(50)
+
+        def answered() -> bool:
+            return said.count() > 0 and said.text_content() not in ("", before)
+
+        assert self.notebook.wait(answered, ANSWER_SECONDS), (
+            f"{self.name}: {button!r} pressed, and nothing is said"
+        )
         return said.text_content()
 
 
@@ -586,6 +596,6 @@ def picture_bytes(picture: Locator) -> list[int]:
     for _ in range(20):
         try:
             return picture.evaluate(PICTURE_BYTES)
-        except PlaywrightError:  # replaced while it was read
+        except playwright.Error:  # replaced while it was read
             picture.page.wait_for_timeout(20)
     return picture.evaluate(PICTURE_BYTES)
