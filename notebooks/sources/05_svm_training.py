@@ -440,7 +440,7 @@ started = time.perf_counter()
 svms = train_detector_svms(images, classes)
 seconds = time.perf_counter() - started
 display(Markdown(f"{len(classes)} SVMs in **{seconds:.1f} s**, {len(svms.history_)} trainings."))
-svms.history_[svms.history_["class"].isin(three)].drop(columns=["pass"]).round(4)
+svms.history_[svms.history_["class"].isin(three)].drop(columns=["pass", "gap", "rows_in_memory"]).round(4)
 
 # %%
 trainings = svms.history_[svms.history_["class"].isin(counts.index[:5])]
