@@ -752,7 +752,7 @@ for name, settings in searches.items():
     started = time.perf_counter()
     boxes_of = propose_dataset(test, mode=settings, progress=False)
     milliseconds = 1000 * (time.perf_counter() - started) / len(test.ids)
-    overlap = best_overlaps(boxes_of, test).best_iou
+    overlap = best_overlaps(boxes_of, test).best_iou.astype(float)
     n_boxes = np.mean([len(found_boxes) for found_boxes in boxes_of.values()])
     recalled = [100 * (overlap >= threshold).mean() for threshold in (0.5, 0.7)]
     rows.append((name, n_boxes, *recalled, 100 * overlap.mean(), milliseconds))
