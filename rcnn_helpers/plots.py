@@ -453,13 +453,19 @@ def svm_history(history, *, columns: Sequence[str] | None = None, x: str | None 
     x = x or ("round" if "round" in history.columns else None)
     if columns is None:
         columns = [name for name in history.select_dtypes("number").columns if name != x]
+    across = (
+        len(columns) if len(columns) <= 3 else -(-len(columns) // 2)
+    )  # four in a row are too small to read
+    down = -(-len(columns) // across)
     figure, axes = plt.subplots(
-        1, len(columns), figsize=(max(6, 4.6 * len(columns)), 4.2), squeeze=False, layout="constrained"
+        down, across, figsize=(max(6, 4.6 * across), 4.2 * down), squeeze=False, layout="constrained"
     )
+    for ax in axes.flat[len(columns) :]:
+        ax.set_axis_off()
     groups = [("", history)]
     if "class" in history.columns:
         groups = [(str(name), rows) for name, rows in history.groupby("class", sort=False)]
-    for ax, column in zip(axes[0], columns, strict=True):
+    for ax, column in zip(axes.flat, columns, strict=False):
         for number, (name, rows) in enumerate(groups):
             colour, line, marker = _line(number)
             position = np.arange(1, len(rows) + 1) if x is None else rows[x]

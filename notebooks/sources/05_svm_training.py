@@ -770,7 +770,7 @@ for (top, bottom), name in zip(axes.T, shown):
     bottom.imshow(crop.mean(axis=2), cmap="gray")
     reach = np.abs(of_cell).max()
     bottom.imshow(of_cell, cmap="PuOr_r", vmin=-reach, vmax=reach, alpha=0.65, extent=(0, 227, 227, 0))
-    bottom.set_title(f"score {score:.2f}; cells {of_cell.min():+.2f} to {of_cell.max():+.2f}", fontsize=11)
+    bottom.set_title(f"score {score:.2f}\ncells {of_cell.min():+.2f} to {of_cell.max():+.2f}")
 for ax in axes.flat:
     ax.axis("off")
 plots.show(
