@@ -17,9 +17,9 @@ from pathlib import Path
 
 import jupytext
 import nbformat
-from jupyter_client import AsyncKernelManager
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError
+from traitlets.config import Config
 
 from rcnn_helpers.course import costs
 from rcnn_helpers.course.exercises import Outcome
@@ -98,12 +98,14 @@ def execute(notebook: nbformat.NotebookNode, *, folder: Path = NOTEBOOKS, timeou
     """
     with tempfile.TemporaryDirectory() as folder_of_run:
         progress = Path(folder_of_run) / "progress"
-        manager = AsyncKernelManager(kernel_name="python3")
+        config = Config()
         if os.name == "posix":  # over sockets in that folder; a kernel on TCP warns of eavesdroppers
-            manager.transport, manager.ip = "ipc", f"{folder_of_run}/kernel"
+            config.KernelManager.transport = "ipc"
+            config.KernelManager.ip = f"{folder_of_run}/kernel"
         client = NotebookClient(
             notebook,
-            km=manager,
+            config=config,
+            kernel_name="python3",
             timeout=timeout,
             resources={"metadata": {"path": str(folder)}},
             store_widget_state=False,
@@ -113,7 +115,7 @@ def execute(notebook: nbformat.NotebookNode, *, folder: Path = NOTEBOOKS, timeou
             for index, cell in enumerate(notebook.cells):
                 client.execute_cell(cell, index)
             seconds = time.perf_counter() - started
-            memory = costs.peak_memory(manager.provisioner.pid)
+            memory = costs.peak_memory(client.km.provisioner.pid)
         outcomes = {entry["name"]: entry["outcome"] for entry in entries("exercise", progress)}
     return Run(seconds, memory, outcomes)
 

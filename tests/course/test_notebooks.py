@@ -1,6 +1,7 @@
 """The notebook builder: same source, same notebooks; stale, failed and unexecuted notebooks are found."""
 
 import base64
+import os
 import re
 
 import nbformat
@@ -145,6 +146,15 @@ def test_a_failing_cell_fails_the_run_and_saves_nothing(folder, capsys):
         notebooks.run_all(write=True, folder=folder)
     assert "broken on purpose" in capsys.readouterr().out
     assert not (folder / "01_example.ipynb").exists()
+
+
+def test_no_kernel_outlives_its_notebook(folder):
+    source = _source(folder, SOURCE + "\n# %%\nimport os\n\nprint(os.getpid())\n")
+    notebook = notebooks.build(source)
+    notebooks.execute(notebook, folder=folder)
+    process = int(notebook.cells[-1].outputs[0].text)
+    with pytest.raises(ProcessLookupError):
+        os.kill(process, 0)
 
 
 def test_an_exception_in_a_widget_callback_fails_the_run(folder):
