@@ -426,7 +426,7 @@ class _Miner:
             self._take_up(self._hard_negatives, image, number, pass_number)
             if pass_number == n_passes and number == len(self.image_ids):
                 self._train(np.ones(len(self.trainable), bool), pass_number, number)
-                break  # trained once, whether or not it was due
+                continue  # trained once, whether or not it was due; the progress bar fills up
             due = self.n_added > self.cache_rules.retrain_after
             if self.cache_rules.train_on_first_image:
                 due |= ~self.trained & (self.n_added > 0)
