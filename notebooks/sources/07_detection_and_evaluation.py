@@ -728,9 +728,8 @@ near = np.flatnonzero(
     & (evaluation.match_iou >= 0.3)
     & (evaluation.match_iou < settings.MATCH_IOU)
 )
-near = near[np.argsort(-precision[near], kind="stable")][
-    :300
-]  # the surest first, by precision at their score
+near = near[np.argsort(-precision[near], kind="stable")]  # the surest first, by precision at their score
+near = near[:300]
 
 
 def object_of(row):
