@@ -10,15 +10,24 @@ and applying them moves the proposal onto the object again (eqs. 1 to 4). They a
 size, so they stay as they are when a picture is scaled or shifted. So does what the network sees: a crop that
 always has the same size.
 
+`BoxRegressors` predicts the targets from a proposal's features, by one ridge regression a class (eq. 5), learned
+from the proposals that lie near an object (`training_pairs`).
+
 The released code measures a width as ``x2 - x1`` on boxes that *include* their last pixel, and so a pixel short
 (plus a tiny constant against division by zero). Here boxes are half-open and widths are exact. For the numbers of
 the released code, take 1 from `x2` and `y2` of both boxes.
 """
 
 import numpy as np
+from scipy.linalg import cho_factor, cho_solve
+from sklearn.base import BaseEstimator
+from sklearn.utils.validation import check_is_fitted
 
-from rcnn_helpers.boxes import as_boxes
+from rcnn_helpers.boxes import as_boxes, iou
 from rcnn_helpers.errors import TrainingError
+from rcnn_helpers.settings import BOX_REGRESSION_IOU, BOX_REGRESSION_PENALTY
+
+_WHITENING_FLOOR = 0.001  # added to variances, as in the released code
 
 
 def regression_targets(proposals, truth) -> np.ndarray:
@@ -113,3 +122,216 @@ def _centres_and_sizes(boxes, what):
             "measured; leave such boxes out"
         )
     return corners[:, :2] + sizes / 2, sizes
+
+
+def training_pairs(
+    proposals, objects, *, min_iou: float = BOX_REGRESSION_IOU
+) -> tuple[np.ndarray, np.ndarray]:
+    """Pair proposals with the objects they lie near (App. C).
+
+    Parameters
+    ----------
+    proposals : array-like of shape [N, 4]
+    objects : array-like of shape [M, 4]
+        True boxes of one image, of all classes.
+    min_iou : float
+        A proposal is used if its largest IoU with an object lies above this.
+
+    Returns
+    -------
+    proposal_index, object_index : int64 arrays of shape [K]
+        Each proposal at most once, with the object of largest overlap (the first of equals). The pair's class is
+        the object's.
+    """
+    proposals, objects = as_boxes(proposals), as_boxes(objects)
+    if len(objects) == 0:
+        return np.zeros(0, np.int64), np.zeros(0, np.int64)
+    overlaps = iou(proposals, objects)
+    nearest = overlaps.argmax(axis=1)
+    near = np.flatnonzero(overlaps[np.arange(len(proposals)), nearest] > min_iou)
+    return near, nearest[near]
+
+
+class BoxRegressors(BaseEstimator):
+    """One ridge regression per class, from a proposal's features to its regression targets (App. C, eq. 5).
+
+    For each class, with the features ``phi`` of its pairs and their targets ``t``, it minimises
+
+        sum_i (t_i - w . phi_i - b)^2 + penalty ||w||^2
+
+    for each of the four targets. The constant ``b`` is not in the paper's equation; the released code has it, and
+    penalises it like a weight. Here it is free.
+
+    Parameters
+    ----------
+    penalty : float
+        The paper's lambda, for features of mean norm 20. It has to be large: with a small one, predictions for
+        proposals unlike those of the training are wild.
+    whiten : bool
+        Decorrelate the four targets before the regression and undo it after, as the released code does. Since the
+        four share their features and their penalty, this changes nothing but rounding.
+
+    Attributes
+    ----------
+    coef_ : float32 array [C, 4, D]
+    intercept_ : float32 array [C, 4]
+    n_pairs_ : int64 array [C]
+        Pairs that each class was trained on; a class without any predicts 0, which moves nothing.
+
+    Examples
+    --------
+    >>> features = np.array([[1.0, 0.0], [0.0, 1.0], [-1.0, -1.0]])
+    >>> targets = np.array([[0.5, 0, 0, 0], [0, 0.5, 0, 0], [-0.5, -0.5, 0, 0]])
+    >>> regressors = BoxRegressors(penalty=1e-6).fit(features, targets, [0, 0, 0], n_classes=1)
+    >>> regressors.predict(features, [0, 0, 0]).round(3).tolist()
+    [[0.5, 0.0, 0.0, 0.0], [0.0, 0.5, 0.0, 0.0], [-0.5, -0.5, 0.0, 0.0]]
+    """
+
+    def __init__(self, penalty: float = BOX_REGRESSION_PENALTY, whiten: bool = False):
+        self.penalty = penalty
+        self.whiten = whiten
+
+    def fit(self, features, targets, class_index, *, n_classes: int):
+        """Train all classes.
+
+        Parameters
+        ----------
+        features : array [N, D]
+            Of the proposals, scaled as for the SVMs; the paper takes pool5.
+        targets : array [N, 4]
+            As from `regression_targets`.
+        class_index : int array [N]
+            Class of the object each proposal is paired with, from 0 to `n_classes` - 1.
+        n_classes : int
+
+        Returns
+        -------
+        self
+
+        Raises
+        ------
+        TrainingError
+            If shapes do not fit, a number is not finite, a class does not exist, or the penalty is not positive.
+        """
+        features, targets, class_index = _checked_pairs(features, targets, class_index, n_classes)
+        if not self.penalty > 0:
+            raise TrainingError(f"penalty must be positive, got {self.penalty!r}")
+        self.coef_ = np.zeros((n_classes, 4, features.shape[1]), dtype=np.float32)
+        self.intercept_ = np.zeros((n_classes, 4), dtype=np.float32)
+        self.n_pairs_ = np.bincount(class_index, minlength=n_classes)
+        for c in np.flatnonzero(self.n_pairs_):
+            of_class = class_index == c
+            self.coef_[c], self.intercept_[c] = self._fit_class(features[of_class], targets[of_class])
+        self.n_features_in_ = features.shape[1]
+        return self
+
+    def _fit_class(self, features, targets):
+        transform, inverse = _whitening(targets) if self.whiten else (np.eye(4), np.eye(4))
+        coef, intercept = ridge(features, targets @ transform, self.penalty)
+        return inverse.T @ coef, intercept @ inverse
+
+    def predict(self, features, class_index) -> np.ndarray:
+        """Return the targets that each row's class predicts for it, float32 [N, 4].
+
+        Parameters
+        ----------
+        features : array [N, D]
+        class_index : int array [N], or int
+            The class to use for each row, such as the one it was detected as.
+
+        Raises
+        ------
+        TrainingError
+            If there are more or fewer features than in training, or a class does not exist.
+        """
+        check_is_fitted(self, "coef_")
+        features = np.asarray(features, dtype=np.float32)
+        n_classes, _, n_features = self.coef_.shape
+        if features.ndim != 2 or features.shape[1] != n_features:
+            raise TrainingError(
+                f"features must have shape [N, {n_features}], as in training; got {list(features.shape)}"
+            )
+        class_index = np.broadcast_to(np.asarray(class_index, dtype=np.int64), len(features))
+        _check_classes(class_index, n_classes)
+        predicted = np.zeros((len(features), 4), dtype=np.float32)
+        for c in np.unique(class_index):
+            rows = class_index == c
+            predicted[rows] = features[rows] @ self.coef_[c].T + self.intercept_[c]
+        return predicted
+
+    def refine(self, proposals, features, class_index) -> np.ndarray:
+        """Return the boxes that the proposals become, float32 [N, 4]; not clipped to an image."""
+        return apply_regression(proposals, self.predict(features, class_index))
+
+
+def ridge(features: np.ndarray, targets: np.ndarray, penalty: float) -> tuple[np.ndarray, np.ndarray]:
+    """Solve a ridge regression with a free constant in closed form, on the smaller side of the data.
+
+    With ``X`` and ``T`` centred, ``W = (X'X + penalty I)^-1 X'T = X' (XX' + penalty I)^-1 T``: a system as large
+    as there are features, or as there are rows. The smaller one is built, and neither a centred copy of `X` nor
+    the other product.
+
+    Parameters
+    ----------
+    features : float32 array [N, D]
+    targets : array [N, K]
+    penalty : float
+
+    Returns
+    -------
+    coef : float32 array [K, D]
+    intercept : float32 array [K]
+    """
+    n_rows, n_features = features.shape
+    mean = features.mean(axis=0, dtype=np.float64).astype(np.float32)
+    target_mean = targets.mean(axis=0)
+    centred_targets = (targets - target_mean).astype(
+        np.float32
+    )  # so that the features' mean drops out of X'T
+    if n_features <= n_rows:
+        gram = features.T @ features
+        gram -= n_rows * np.outer(mean, mean)
+        coef = _solve(gram, penalty, features.T @ centred_targets).T
+    else:
+        gram = features @ features.T
+        to_mean = features @ mean
+        gram -= to_mean[:, None]
+        gram -= to_mean[None, :]
+        gram += mean @ mean
+        dual = _solve(gram, penalty, centred_targets)
+        coef = (features.T @ dual - np.outer(mean, dual.sum(axis=0))).T
+    return coef, (target_mean - coef @ mean).astype(np.float32)
+
+
+def _solve(gram, penalty, right):
+    gram[np.diag_indices_from(gram)] += penalty
+    return cho_solve(cho_factor(gram, lower=True, overwrite_a=True, check_finite=False), right)
+
+
+def _whitening(targets):
+    """The symmetric transform that decorrelates targets, and its inverse, both [4, 4] (released code)."""
+    centred = targets - targets.mean(axis=0)
+    variances, axes = np.linalg.eigh(centred.T @ centred / len(targets))
+    scale = np.sqrt(np.maximum(variances, 0) + _WHITENING_FLOOR)
+    return axes @ np.diag(1 / scale) @ axes.T, axes @ np.diag(scale) @ axes.T
+
+
+def _checked_pairs(features, targets, class_index, n_classes):
+    features = np.asarray(features, dtype=np.float32)
+    targets, class_index = np.asarray(targets, dtype=np.float64), np.asarray(class_index, dtype=np.int64)
+    if features.ndim != 2 or targets.shape != (len(features), 4) or class_index.shape != (len(features),):
+        raise TrainingError(
+            f"features, targets and class_index must have shapes [N, D], [N, 4] and [N]; got "
+            f"{list(features.shape)}, {list(targets.shape)} and {list(class_index.shape)}"
+        )
+    bad = np.flatnonzero(~np.isfinite(features).all(axis=1) | ~np.isfinite(targets).all(axis=1))
+    if len(bad):
+        raise TrainingError(f"row {bad[0]} holds NaN or infinity ({len(bad)} such rows); remove those rows")
+    _check_classes(class_index, n_classes)
+    return features, targets, class_index
+
+
+def _check_classes(class_index, n_classes):
+    strange = class_index[(class_index < 0) | (class_index >= n_classes)]
+    if len(strange):
+        raise TrainingError(f"there is no class {strange[0]}; classes go from 0 to {n_classes - 1}")

@@ -24,6 +24,9 @@ SVM_BIAS_SCALE = 10.0
 SVM_NEGATIVE_IOU = 0.3
 # SVMs: score of every region for a class that could not be trained, below any threshold in use, and finite.
 NEVER_FIRES = -1e4
+# Bounding-box regression (App. C): weight of the ridge penalty; a proposal teaches above this IoU with an object.
+BOX_REGRESSION_PENALTY = 1000.0
+BOX_REGRESSION_IOU = 0.6
 # Detection (sec. 2.2 and the released code): greedy suppression above this IoU.
 NMS_IOU = 0.3
 # Detection (released code): regions kept for a class, per image, and on average over all images.

@@ -6,7 +6,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rcnn_helpers import boxes as geometry
-from rcnn_helpers.bbox_regression import apply_regression, regression_targets
+from rcnn_helpers.bbox_regression import (
+    BoxRegressors,
+    apply_regression,
+    regression_targets,
+    ridge,
+    training_pairs,
+)
 from rcnn_helpers.errors import TrainingError
 
 PLACES = st.integers(-500, 2000)
@@ -91,3 +97,128 @@ class TestRefusals:
     def test_targets_that_give_no_box(self, target):
         with pytest.raises(TrainingError, match="proposal 0 give no finite box"):
             apply_regression([[0, 0, 1, 1]], [[0, 0, target, 0]])
+
+
+class TestTrainingPairs:
+    def test_each_proposal_goes_to_the_object_it_overlaps_most_and_only_if_near(self):
+        objects = [[0, 0, 10, 10], [2, 0, 12, 10], [50, 50, 60, 60]]
+        proposals = [
+            [1, 0, 11, 10],  # 9/11 with both: the first
+            [2, 0, 12, 10],  # the second itself
+            [50, 50, 60, 56],  # 0.6, and not above it
+            [50, 50, 60, 57],
+            [80, 80, 90, 90],
+        ]
+        rows, nearest = training_pairs(proposals, objects)
+        assert rows.tolist() == [0, 1, 3] and nearest.tolist() == [0, 1, 2]
+
+    def test_an_image_without_objects_teaches_nothing(self):
+        rows, nearest = training_pairs([[0, 0, 1, 1]], [])
+        assert len(rows) == len(nearest) == 0
+
+
+def _pairs(n_rows, n_features, seed=0):
+    rng = np.random.default_rng(seed)
+    features = rng.normal(1, 1, (n_rows, n_features)).astype(np.float32)
+    targets = (
+        features @ rng.normal(0, 0.1, (n_features, 4)) + [0.3, -0.2, 0.1, 2] + rng.normal(0, 0.1, (n_rows, 4))
+    )
+    return features, targets
+
+
+class TestRidge:
+    @pytest.mark.parametrize("n_rows, n_features", [(200, 30), (30, 200), (50, 50), (1, 5), (5, 1)])
+    @pytest.mark.parametrize("penalty", [1.0, 1000.0])
+    def test_it_is_scikit_learns(self, n_rows, n_features, penalty):
+        from sklearn.linear_model import Ridge
+
+        features, targets = _pairs(n_rows, n_features)
+        theirs = Ridge(alpha=penalty).fit(features.astype(np.float64), targets)
+        coef, intercept = ridge(features, targets, penalty)
+        assert coef.shape == (4, n_features)
+        np.testing.assert_allclose(coef, theirs.coef_, atol=2e-4)
+        np.testing.assert_allclose(intercept, theirs.intercept_, atol=2e-3)
+
+    def test_two_points_by_hand(self):
+        # Centred: x = -1, 1 and t = -1, 1. w = 2 / (2 + 2) = 1/2; the line passes through the means (2, 5).
+        coef, intercept = ridge(np.array([[1.0], [3.0]], np.float32), np.array([[4.0], [6.0]]), 2.0)
+        assert coef.tolist() == [[0.5]] and intercept.tolist() == [4.0]
+
+    def test_it_leaves_the_data_alone(self):
+        features, targets = _pairs(20, 5)
+        before = features.copy(), targets.copy()
+        ridge(features, targets, 1.0)
+        assert (features == before[0]).all() and (targets == before[1]).all()
+
+
+class TestBoxRegressors:
+    def test_each_class_learns_from_its_own_pairs(self):
+        features, targets = _pairs(90, 12)
+        classes = np.arange(90) % 3
+        together = BoxRegressors(penalty=2.0).fit(features, targets, classes, n_classes=4)
+        for c in range(3):
+            coef, intercept = ridge(features[classes == c], targets[classes == c], 2.0)
+            np.testing.assert_allclose(together.coef_[c], coef, atol=1e-6)
+            np.testing.assert_allclose(together.intercept_[c], intercept, atol=1e-6)
+        assert together.n_pairs_.tolist() == [30, 30, 30, 0]
+        assert (together.predict(features, 3) == 0).all(), "a class without pairs moves nothing"
+        mixed = together.predict(features, classes)
+        np.testing.assert_allclose(
+            mixed[1], features[1] @ together.coef_[1].T + together.intercept_[1], rtol=1e-5
+        )
+
+    @pytest.mark.parametrize("n_rows", [40, 400])
+    def test_whitening_changes_nothing(self, n_rows):
+        features, targets = _pairs(n_rows, 100)
+        plain, whitened = (
+            BoxRegressors(penalty=50.0, whiten=whiten).fit(
+                features, targets, np.zeros(n_rows, int), n_classes=1
+            )
+            for whiten in (False, True)
+        )
+        np.testing.assert_allclose(plain.predict(features, 0), whitened.predict(features, 0), atol=1e-4)
+
+    def test_boxes_shifted_by_a_rule_that_the_features_tell_are_put_right(self):
+        rng = np.random.default_rng(0)
+        corners, sides = rng.uniform(0, 100, (300, 2)), rng.uniform(20, 80, (300, 2))
+        truth = np.concatenate([corners, corners + sides], axis=1)
+        shift = rng.uniform(-0.2, 0.2, (300, 2))
+        moved = np.tile(shift * sides, 2)
+        proposals = truth + moved
+        features = np.concatenate([shift, rng.normal(0, 0.01, (300, 6))], axis=1) * 20
+        targets = regression_targets(proposals, truth)
+        regressors = BoxRegressors(penalty=1.0).fit(
+            features[:200], targets[:200], np.zeros(200, int), n_classes=1
+        )
+        found = regressors.refine(proposals[200:], features[200:], 0)
+        before = np.diag(geometry.iou(proposals[200:], truth[200:]))
+        after = np.diag(geometry.iou(found, truth[200:]))
+        assert after.min() > 0.95 > before.mean()
+
+    def test_it_is_a_scikit_learn_estimator(self):
+        from sklearn.base import clone
+
+        assert clone(BoxRegressors(penalty=3.0, whiten=True)).get_params() == {"penalty": 3.0, "whiten": True}
+
+    @pytest.mark.parametrize(
+        "change, message",
+        [
+            ({"targets": np.zeros((3, 3))}, "must have shapes"),
+            ({"class_index": [0, 1]}, "must have shapes"),
+            ({"class_index": [0, 2, 1]}, "no class 2; classes go from 0 to 1"),
+            ({"features": [[1.0, np.nan], [0, 0], [0, 0]]}, "row 0 holds NaN"),
+        ],
+    )
+    def test_what_does_not_fit_is_refused(self, change, message):
+        good = {"features": np.zeros((3, 2)), "targets": np.zeros((3, 4)), "class_index": [0, 1, 0]}
+        with pytest.raises(TrainingError, match=message):
+            BoxRegressors().fit(**(good | change), n_classes=2)
+
+    def test_other_features_than_in_training_are_refused(self):
+        regressors = BoxRegressors().fit(np.zeros((3, 2)), np.zeros((3, 4)), [0, 0, 0], n_classes=1)
+        with pytest.raises(TrainingError, match=r"\[N, 2\], as in training; got \[1, 3\]"):
+            regressors.predict(np.zeros((1, 3)), 0)
+        with pytest.raises(TrainingError, match="no class 1"):
+            regressors.predict(np.zeros((1, 2)), 1)
+        with pytest.raises(TrainingError, match="penalty must be positive"):
+            BoxRegressors(penalty=0).fit(np.zeros((3, 2)), np.zeros((3, 4)), [0, 0, 0], n_classes=1)
