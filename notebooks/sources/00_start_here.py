@@ -1,9 +1,8 @@
 # %% [markdown]
 # # Start here: R-CNN in one sitting
 #
-# *Propose regions without knowing what they hold, describe each with a network that was trained on
-# something else, score the descriptions with linear classifiers, and drop what overlaps something better.
-# That is all of R-CNN, and it changed object detection.*
+# *R-CNN proposes regions without knowing what they hold, describes each with a network that was trained on
+# something else, scores the descriptions with linear classifiers, and drops what overlaps something better.*
 #
 # **The paper:** Girshick, Donahue, Darrell and Malik, *Rich feature hierarchies for accurate object
 # detection and semantic segmentation* ([arXiv 1311.2524v5](https://arxiv.org/abs/1311.2524)): Figure 1,
@@ -18,7 +17,7 @@
 # - find out which notebook opens which box.
 #
 # **You need** Python, NumPy and a rough idea of what a convolutional network is. This notebook comes first.
-# **Time:** about 60 minutes, 25 of them for the exercises. The first cell says what the cells take on your
+# **Time:** about 60 minutes, 26 of them for the exercises. The first cell says what the cells take on your
 # machine's kind, and what must be computed before (`make course` does it ahead of time); on a GPU nothing was
 # measured yet.
 #
@@ -106,8 +105,8 @@ predict("00 iou by hand", "The IoU of B and C is")
 # %% [markdown]
 # ### Exercise: intersection over union
 #
-# ●○○ · 10 minutes. Write the IoU of two boxes. `iou([0, 0, 10, 10], [5, 0, 15, 10])` is 50 / 150, about 0.33. Mind
-# boxes that do not meet.
+# ●○○ · 10 minutes. Write the IoU of two boxes, a number from 0 to 1. `iou([0, 0, 10, 10], [5, 0, 15, 10])` is
+# 50 / 150, about 0.33. No box is empty, but mind boxes that do not meet: their IoU is 0.
 
 
 # %% exercise="iou"
@@ -229,8 +228,8 @@ print(
 )
 
 # %% [markdown]
-# **Stage 4: scores.** One linear SVM for each class ([notebook 05](05_svm_training.ipynb)). Its score of a
-# region is a weighted sum of the region's features, plus a constant. For all regions and all classes at
+# **Stage 4: scores.** One linear *support vector machine* (SVM) for each class ([notebook
+# 05](05_svm_training.ipynb)). Its score of a region is a weighted sum of the region's features, plus a constant. For all regions and all classes at
 # once that is **one matrix product**: regions x features times features x classes. In the paper, about 2000
 # x 4096 times 4096 x N (sec. 2.2).
 #
@@ -287,8 +286,8 @@ pd.DataFrame(
 ).T.round(2)
 
 # %% [markdown]
-# Do not be surprised if hardly any score is above zero. Each SVM has seen some dozens of objects of its
-# class and tens of thousands of regions that are none, so it is reluctant. For a ranking that does not
+# Do not be surprised if hardly any score is above zero. Each SVM has seen few objects of its class and very
+# many regions that are none, so it is reluctant. For a ranking that does not
 # matter, as long as the right regions come first. So we take our threshold from the ranking: it lets
 # through as many detections on all test pictures together as there are objects.
 
@@ -299,8 +298,8 @@ print(f"{n_objects} objects in {len(test.ids)} test pictures; threshold {thresho
 
 # %% [markdown]
 # **Stage 5: suppression.** Many regions lie on the same object, and all of them score well. For each class,
-# take the best box, drop all that overlap it by more than an IoU of 0.3, take the best of what is left, and
-# so on ([notebook 07](07_detection_and_evaluation.ipynb)).
+# take the best box, drop all that overlap it by more than an IoU of 0.3 (the released code's threshold), take
+# the best of what is left, and so on ([notebook 07](07_detection_and_evaluation.ipynb)).
 #
 # **By hand.** Three boxes: (0, 0, 10, 10) with score 0.9, (2, 0, 12, 10) with 0.8, (20, 0, 30, 10) with
 # 0.7. The first two share 80 of 120 pixels, an IoU of 0.67; the third touches neither. So the second goes, and
@@ -500,8 +499,8 @@ meet("00 another picture's proposals", in_words(borrowed_map / max(own_map, 1)))
 pd.DataFrame(left, index=["mAP, %", "recall of the proposals at IoU 0.5, %"]).T.round(1)
 
 # %% [markdown]
-# *Reading:* these are few pictures, so the numbers are rough. Read the two columns together: an object that no proposal covers is lost, whatever the network can do. That is why
-# notebook 01 comes before the network.
+# *Reading:* these are few pictures, so the numbers are rough. Read the two columns together: an object that no
+# proposal covers is lost, whatever the network can do. That is why notebook 01 comes before the network.
 #
 # ## 6. What the paper showed
 #
@@ -522,7 +521,8 @@ for ax, table, title in zip(axes, (table_1, table_2), ("Table 1: VOC 2010 test",
     ax.set(title=title, xlabel="mAP, %", xlim=(0, 70))
     ax.invert_yaxis()
 plots.show(
-    fig, alt="Mean AP of each method in Tables 1 and 2. R-CNN's bars, in blue, are longer than all others."
+    fig,
+    alt="Mean AP of each method in Tables 1 and 2. R-CNN's bars, in blue, are longer than all others beside them.",
 )
 
 # %%
@@ -532,7 +532,7 @@ display(
     Markdown(
         f"- **Same proposals, other features.** UVA uses the same selective search boxes, with bags of visual words: "
         f"{uva} against R-CNN's {rcnn} on VOC 2010.\n"
-        f"- **Against the popular DPM:** {dpm} on VOC 2010; R-CNN adds {rcnn - dpm:.1f} points, and with bounding-box "
+        f"- **Against the popular deformable part models (DPM):** {dpm} on VOC 2010; R-CNN adds {rcnn - dpm:.1f} points, and with bounding-box "
         f"regression (BB) {table_1.mAP['R-CNN BB'] - dpm:.1f}.\n"
         f"- **Pre-training carries over.** Without any training of the network on VOC, fc7 reaches {plain} on VOC 2007; "
         f"fine-tuning (FT) lifts it to {ft}."
@@ -630,11 +630,13 @@ print("All checks passed.")
 # - Each region is judged alone. Boxes are chosen, never moved (until notebook 06).
 # - The network's knowledge comes from another task with many labels; only small linear classifiers are
 #   learned for this one.
+# - A detection is right from an IoU of 0.5 with an object of its class. The mAP sums up how well the right ones
+#   are ranked, and no object is found that no proposal covers.
 #
 # ## Where this differs from the paper
 #
-# - The pictures are synthetic (ToyVOC), the network has a quarter of the T-Net's channels and no local
-#   response normalisation, and it was pre-trained on toys of other categories instead of ImageNet.
+# - The pictures are synthetic (ToyVOC), the network has a quarter of the channels of the paper's (its *T-Net*) and no
+#   local response normalisation, and it was pre-trained on toys of other categories instead of ImageNet.
 # - There is no fine-tuning and no bounding-box regression yet. Without fine-tuning the paper, too, finds fc6 better
 #   than fc7 (Table 2: 46.2 against 44.7); `course.profile.layer` says which layer the SVMs read here.
 # - The number of proposals is cut on a laptop (`course.profile.max_proposals`); the paper keeps around

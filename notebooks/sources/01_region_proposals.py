@@ -1,8 +1,8 @@
 # %% [markdown]
 # # Region proposals
 #
-# *A picture holds billions of boxes. About two thousand of them are enough to look at, and finding those
-# two thousand needs no idea of what a toy, a dog or a chair is.*
+# *A picture holds billions of boxes, about two thousand of them are enough to look at, and finding those needs no
+# idea of what a toy, a dog or a chair is.*
 #
 # **The paper:** section 2.1 (region proposals), section 2.2 (how many, in which mode), section 4.2 (their
 # recall). The method itself is selective search (Uijlings, van de Sande, Gevers and Smeulders, IJCV 2013),
@@ -67,7 +67,9 @@ print(
 #
 # $$N = \binom{W+1}{2}\binom{H+1}{2} \approx \frac{W^2 H^2}{4}$$
 #
-# Check it on a picture of 2 x 1 pixels: three boxes, the left pixel, the right one, and both.
+# Check it on a picture of 2 x 1 pixels: three boxes, the left pixel, the right one, and both. We write a box as
+# its corners (x1, y1, x2, y2) in pixels, *half-open*: x2 is the first column behind it and y2 the first row below
+# it. The three boxes are (0, 0, 1, 1), (1, 0, 2, 1) and (0, 0, 2, 1).
 #
 # **Predict.** How many boxes does our picture have, to the nearest power of ten? And how long would the
 # paper's network need for all of them?
@@ -84,7 +86,7 @@ predict(
 
 # %%
 n_boxes = (width + 1) * width // 2 * (height + 1) * height // 2
-paper_rate = 2000 / 13  # regions a second on a GPU: around 2000 regions in 13 s (sec. 2.2)
+paper_rate = 2000 / 13  # regions a second: around 2000 in 13 s on a GPU, finding them included (sec. 2.2)
 days = n_boxes / paper_rate / (3600 * 24)
 display(
     Markdown(
@@ -97,8 +99,8 @@ in_days = {"an hour": 1 / 24, "a day": 1, "a month": 30, "a year": 365, "a centu
 meet("01 time", min(in_days, key=lambda words: abs(np.log(days / in_days[words]))))
 
 # %% [markdown]
-# Nobody needs every box, of course. Two boxes that differ by a pixel show the same thing. *Sliding windows* take a few shapes and sizes and move each over the picture in
-# steps. The question is how coarse the steps may be.
+# Nobody needs every box, of course. Two boxes that differ by a pixel show the same thing. *Sliding windows* take a
+# few shapes and sizes and move each over the picture in steps. The question is how coarse the steps may be.
 #
 # We measure how well two boxes agree by their **intersection over union** (IoU): the area they share,
 # divided by the area they cover together. VOC counts a detection as right from an IoU of 0.5 on.
@@ -142,7 +144,7 @@ predict("01 recall by hand", "The recall at 0.85 is")
 #
 # ●●○ · 12 minutes. Write the recall of a set of boxes in one picture: the share of its objects for which some
 # proposal has an IoU of at least `threshold`. For the boxes of the table and a threshold of 0.5 it is 1.0. There is
-# at least one object, but perhaps not a single proposal.
+# at least one object, but perhaps not a single proposal: then the recall is 0.
 
 
 # %% exercise="recall"
@@ -203,7 +205,8 @@ pd.DataFrame(rows).round(2)
 # windows. Matching tightly (IoU 0.7) is what costs. And an object much smaller than the smallest window stays
 # out of reach, however dense the grid.
 #
-# With a cheap classifier, as the DPM of Table 1 has, a hundred thousand windows are no trouble. With a
+# With a cheap classifier, such as that of the deformable part models (DPM) in Table 1, a hundred thousand windows
+# are no trouble. With a
 # large network they are. There is a second reason. The upper units of the paper's network see 195 x 195
 # pixels of their input and lie 32 pixels apart (sec. 1), so that placing a box by sliding the network over
 # the picture was, in the authors' words, "an open technical challenge". R-CNN turns the order around: first
@@ -530,7 +533,8 @@ modes
 # %% [markdown]
 # R-CNN uses the authors' fast mode in all experiments (sec. 2.2), here `fast_uijlings`. Our `fast` goes
 # beyond it: merging is cheap beside segmenting, so the same segmentations are merged in six ways, and of
-# boxes that are almost the same (last column) only the first is kept, at most 2000 in all.
+# boxes that are almost the same (last column) only the first is kept, at most 2000 in all. It also begins with
+# smaller segments and keeps narrower boxes.
 #
 # The pooled boxes are ranked: regions made late in their tree, which are large, come early in the list, but
 # a random factor shuffles each tree so that no single search fills the top. The seed of that factor is
@@ -597,9 +601,8 @@ plots.show(browser.render(n, False), alt=browser.describe(n, False), quality=75)
 # %% [markdown]
 # ## 5. Recall: the ceiling of every detector that follows
 #
-# An object that no proposal covers is lost. No network and no SVM will bring it back. So the first thing to know
-# of a set of boxes is its recall: the share of all objects, over all pictures, for which some proposal has an IoU of
-# at least 0.5 (or another threshold). The paper reports approximately 98% on PASCAL VOC, and 91.6% with 2403 boxes
+# Now the recall over all pictures: the share of all their objects for which some proposal has an IoU of at least 0.5
+# (or another threshold). What is lost here, no network and no SVM will bring back. The paper reports approximately 98% on PASCAL VOC, and 91.6% with 2403 boxes
 # an image on the ILSVRC 2013 validation set, where it sees "significant room for improvement" (sec. 4.2).
 #
 # We compare these ways to get boxes:
@@ -666,20 +669,22 @@ for ax, threshold in zip(axes, (0.5, 0.7)):
     plots.recall_by_number(numbers, of_methods, title=f"IoU of at least {threshold}", ax=ax)
 of_methods = {name: recalls(curve, n_boxes=1000) for name, curve in curves.items()}
 plots.recall_by_iou(IOU_THRESHOLDS, of_methods, title="1000 boxes a picture", ax=axes[2])
+compared = ("selective search, fast", "another picture's proposals", "random boxes")
+searched, of_another, by_chance = (recalls(curves[n], n_boxes=1000, iou_threshold=0.7)[0] for n in compared)
 for ax in axes:
     ax.legend().remove()
 fig.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=3)
 plots.show(
     fig,
-    alt="Recall against the number of boxes and against the IoU threshold, for six ways to get boxes. The modes of "
-    "selective search lie close together and far above the controls where the threshold is high.",
+    alt="Recall against the number of boxes and against the IoU threshold, for six ways to get boxes. With 1000 boxes "
+    f"at an IoU of 0.7, selective search reaches {searched:.0%}, another picture's proposals "
+    f"{of_another:.0%} and random boxes {by_chance:.0%}.",
 )
 
 # %% [markdown]
 # *Reading:* the height of a curve at its right end is what the detector can hope for; its slope says how
 # good the ranking is. A curve is flat where a method has no more boxes to give. The third panel asks for
-# tighter and tighter boxes: there the methods part, because sizes and places that are merely plausible are
-# not good enough for a high IoU. Where our fast mode falls below the authors' there, it pays for the boxes it left
+# tighter and tighter boxes: sizes and places that are merely plausible are not good enough for a high IoU. Where our fast mode falls below the authors' there, it pays for the boxes it left
 # out as almost the same: the tightest of them may be gone.
 #
 # Compare the modes of selective search at equal numbers of boxes, too. The quality mode pools 80 searches
@@ -688,8 +693,8 @@ plots.show(
 #
 # Look at the two controls. Even random boxes find objects: at an IoU of 0.5 a loose box is enough, and a
 # thousand tries are many. So a recall at 0.5 says little until you know what the control gets. The other
-# control draws no better conclusion by itself: proposals crowd around things, and those of another picture
-# crowd around the wrong things.
+# control is sharper: its boxes have the right sizes and shapes and lie where things tend to be. What selective
+# search has above *it* comes from having looked at this picture.
 
 # %%
 of_random = 100 * recalls(curves["random boxes"], n_boxes=500, iou_threshold=0.5)[0]
@@ -765,9 +770,9 @@ without = {"colour": "in grey levels only", "size and fill": "without size and f
 meet("01 colour or shape", min(without, key=lambda given_up: by_search["ABO, %"][without[given_up]]))
 
 # %% [markdown]
-# *Reading:* compare the ABO of rows with similar numbers of boxes; more boxes alone already raise it. Each
-# added search costs little time and finds objects that the others broke up. With so few pictures,
-# differences of a percent or two in recall are noise.
+# *Reading:* compare the ABO of rows with similar numbers of boxes; more boxes alone already raise it. What does
+# each added search cost in time, and what does it find that the others broke up? With so few pictures,
+# differences of a point or two in recall are noise.
 
 # %%
 n_objects = len(overlap)

@@ -1,8 +1,8 @@
 # %% [markdown]
 # # Feature extraction
 #
-# *Every region becomes a row of numbers, and the same numbers serve all classes. That is the costly part of
-# R-CNN, and it is paid once a picture, whether you look for ten classes or a hundred thousand.*
+# *Turning every region into a row of numbers is the costly part of R-CNN, and it is paid once a picture, because
+# the same numbers serve all classes, ten or a hundred thousand.*
 #
 # **The paper:** section 2.1 (feature extraction), section 2.2 (run-time analysis), the parameter counts of
 # section 3.2 and the receptive field of section 3.1.
@@ -81,7 +81,7 @@ print(f"{network.name}, input {network.input_size}; example {image_id}, {len(pro
 # $n + 2p - k$ cells are left, and each step uses up $s$ of them. And it stood somewhere before the first
 # step: plus one. If the steps do not come out even, a convolution leaves the rest over. Caffe's poolings
 # take one step more, with a window that sticks out: they round up. In the T-Net all steps come out even,
-# so there it makes no difference.
+# so there it makes no difference. In other networks it does.
 #
 # ### Exercise: the side of a map
 #
@@ -186,8 +186,8 @@ pd.concat(beside, axis=1).round(1)
 # unit in the middle looks at nearly the whole crop. conv2 has 27 cells, and they are 8 pixels apart.
 #
 # Nearly all parameters lie in the fully connected layers. The paper makes much of this (sec. 3.2): take fc7
-# away, and "29%, or about 16.8 million, of the CNN's parameters" are gone and nothing is lost; take fc6
-# away too, and pool5 still does well with "only 6%" of them. Do the numbers add up?
+# away, and "29%, or about 16.8 million, of the CNN's parameters" are gone and, without fine-tuning, no mAP is
+# lost; take fc6 away too, and pool5 still does well with "only 6%" of them. Do the numbers add up?
 
 # %%
 total, fc7 = full.parameters.sum(), full.parameters["fc7"]
@@ -356,9 +356,9 @@ change = abs(unit_with_noise_outside(8) / clean - 1)
 meet("03 noise at the border", next(text for text, limit in changes.items() if change <= limit))
 
 # %% [markdown]
-# With a margin of 0 the value is the same in every digit: the box is right. The border inside it counts
-# for little: few paths lead from there to the unit, and many from the middle. A *receptive field* says
-# what a unit could see; what moves it lies mostly near the centre.
+# With a margin of 0 the value is the same in every digit: the box is right. Compare the other margins. Few paths
+# lead to the unit from the border inside its box, and many from the middle. So a *receptive field* says what a
+# unit could see; what moves it lies mostly near the centre.
 #
 # ## 3. All proposals of one picture
 #
@@ -415,10 +415,12 @@ fig, ax = plt.subplots(figsize=(8, 4))
 ax.plot(sizes, rates, marker="o")
 ax.set_xscale("log", base=2)
 ax.set(xticks=sizes, xticklabels=sizes, xlabel="regions at a time", ylabel="regions a second", ylim=(0, None))
-plots.show(fig, alt="Regions a second rise with the batch size and level off.")
+plots.show(
+    fig, alt=f"Regions a second: {rates[0]:.0f} one by one, {rates[-1]:.0f} in batches of {sizes[-1]}."
+)
 
 # %% [markdown]
-# *Reading:* the curve rises while the weights' way from memory is the bottleneck and levels off when the
+# *Reading:* where the curve rises, the weights' way from memory is the bottleneck; where it is level, the
 # arithmetic is.
 #
 # ## 4. What does one more class cost?
@@ -502,7 +504,8 @@ pd.DataFrame(
 ).round(2)
 
 # %% [markdown]
-# *Reading:* after a ReLU much is zero. pool5 takes the largest of nine values, so less of it is. The norms
+# *Reading:* a ReLU turns what is negative into zero. pool5 takes the largest of nine values, which leaves fewer
+# zeros than there were below it. The norms
 # of the layers differ, and those of another network would differ again. That matters, because the SVMs of
 # [notebook 05](05_svm_training.ipynb) weigh their errors against the length of their weight vector:
 # features twice as long would make the same $C$ mean something else. So the released code multiplies all
@@ -515,8 +518,8 @@ pd.DataFrame(
 # ### Exercise: one factor for all features
 #
 # ●○○ · 10 minutes. Write `feature_scale`. In go features, an array with a row for each region. Out comes
-# one number: the factor that brings the mean of the rows' L2 norms to 20. For the three features above,
-# it is `2.0`.
+# one number: the factor that brings the mean of the rows' L2 norms to 20. Some rows may be all zero, but not all
+# of them. For the three features above, the factor is `2.0`.
 
 
 # %% exercise="feature_scale"
@@ -701,8 +704,7 @@ def neighbours(described_queries, described_gallery, n=5):
 
 # %% [markdown]
 # **Predict.** A neighbour drawn at random shares the query's class in about one case out of twelve, since
-# there are twelve classes. Write down your guess for pixels, for the untrained network and for the trained
-# one.
+# there are twelve classes. What do you expect of pixels, of an untrained network and of the trained one?
 
 # %%
 display(predict("03 neighbours by pixels", "of the same class, by pixels, in %"))
@@ -785,8 +787,8 @@ plots.show(
 # %% [markdown]
 # *Reading:* left, the query; in the middle, its five neighbours by the trained network's **features**;
 # right, its five neighbours by **pixels**. Solid frame: same class; dashed: another one. Neighbours by
-# pixels share the light, the background and the layout of the crop. Neighbours by features may differ in
-# all of these. Look at the wrong ones among them: what do they have in common with the query?
+# pixels tend to share the light, the background and the layout of the crop. Neighbours by features may differ
+# in all of these. Look at the wrong ones among them: what do they have in common with the query?
 #
 # ### What does a channel of pool5 like?
 #
@@ -833,6 +835,8 @@ print("All checks passed.")
 # %% [markdown]
 # ## Explore further
 #
+# Open questions: nobody checks them, and some have no single answer.
+#
 # **1. Sums** (●○○, 10 minutes). How many parameters has fc6 of the paper's network, and why so many?
 # Which unit of pool5 has the number 8,000 there, and which pixels can it see? And if conv1 took steps of
 # 2 instead of 4: how large would pool5 become, and how much would a unit see? Let your `output_size` and
@@ -864,7 +868,8 @@ print("All checks passed.")
 #
 # - A region of any shape becomes a fixed list of numbers, by one pass through a network that was trained
 #   for another task.
-# - A number of pool5 belongs to a place: $i = 36c + 6y + x$, 195 x 195 pixels, 32 apart.
+# - Two rules give the side of every map and what its cells see. So a number of pool5 belongs to a place:
+#   $i = 36c + 6y + x$, 195 x 195 pixels, 32 apart.
 # - Features are dear and know no class. A class adds one dot product a region, which is almost free.
 # - Keep what is dear: whole files, checksums, and a name that says what they were made with.
 # - Training on *other* toys has put something into the features that the network's build alone does not

@@ -1,15 +1,15 @@
 # %% [markdown]
 # # SVM training
 #
-# *A detector sees thousands of regions for each object. Training it means to decide which of them to learn
-# from, and most of the skill lies in finding the ones it gets wrong.*
+# *A detector sees thousands of regions for each object, and most of the skill in training it lies in choosing
+# which of them to learn from: those it gets wrong.*
 #
 # **The paper:** section 2.3 (object category classifiers), appendix B (positive and negative examples).
 #
 # **You will**
 #
 # - label regions, on paper and in code, as positives, negatives, and those that are neither;
-# - write down the objective that the SVMs minimise, and check the solver against scikit-learn's;
+# - write the objective that the SVMs minimise as a function, and check the solver against scikit-learn's;
 # - choose hard negatives and watch, round by round, what they are;
 # - measure what mining, the threshold of 0.3 and honest labels are worth;
 # - see from which part of a crop an SVM draws its evidence.
@@ -78,8 +78,8 @@ print(f"{len(images)} pictures to learn from, {n_regions:,} regions; example cla
 # - B shares $12 \cdot 38 = 456$ with the car, of $1600 + 1600 - 456 = 2744$: IoU 0.17, a **negative** for
 #   the car, although a part of the car is in it.
 #
-# **Predict.** What are A, B, C and the two true boxes for the **dog's** SVM? Do all five on paper, and write
-# down B.
+# **Predict.** What are A, B, C and the two true boxes for the **dog's** SVM? Do all five on paper; the field asks
+# for B.
 
 # %%
 predict("05 region B", "B, for the dog's SVM", choices=["positive", "negative", "ignored"])
@@ -89,8 +89,8 @@ predict("05 region B", "B, for the dog's SVM", choices=["positive", "negative", 
 #
 # ●○○ · 10 minutes. The same rule for any number of regions, as one class sees them. `overlaps` holds each
 # region's IoU with the object of class `k` that it overlaps most, 0 if there is none. `gt_class` holds, for
-# a region that is itself a true box, the number of *its* class, and −1 for all others. Return a label for
-# each region: 1 for a positive, −1 for a negative, 0 for ignored. For the car ($k = 0$), the five regions
+# a region that is itself a true box, the number of *its* class, and −1 for all others. Both are arrays. Return an
+# array with a label for each region: 1 for a positive, −1 for a negative, 0 for ignored. For the car ($k = 0$), the five regions
 # have overlaps 1, 0.18, 0.6, 0.17, 0.15 and classes 0, 1, −1, −1, −1. Their labels are 1, −1, 0, −1, −1.
 
 
@@ -98,8 +98,8 @@ predict("05 region B", "B, for the dog's SVM", choices=["positive", "negative", 
 def svm_labels(overlaps, gt_class, k):
     """Label of each region for the SVM of class k: 1, -1, or 0 for ignored.
 
-    overlaps: array of IoUs with the nearest object of class k; gt_class: array of class numbers, -1 for a
-    region that is no true box.
+    overlaps: array of IoUs, each with the object of class k that the region overlaps most; gt_class: array of
+    class numbers, -1 for a region that is no true box.
     """
     # solution
     labels = np.zeros(len(overlaps), dtype=int)
@@ -170,7 +170,7 @@ census["negatives for each positive"] = (census.negative / census.positive.clip(
 census
 
 # %% [markdown]
-# *Reading:* the numbers on the boxes are IoUs with the nearest object of the class. In the table, each row
+# *Reading:* the number on a box is its IoU with the object of the class that it overlaps most. In the table, each row
 # is one SVM's view of the same regions. Each positive stands against a great many negatives. Most of them
 # are trivial: floor, backdrop, scraps. On VOC it is more extreme still, with around 2000 proposals on each
 # of 5011 pictures.
@@ -353,13 +353,13 @@ def mine(k, rounds=5, start=300, most=1000):
 
 # %% [markdown]
 # **Predict.** It starts from 300 random negatives. Of all negatives, how many will the first SVM take for
-# the class (score above 0)? And in which round does it find fewer than ten new violations?
+# the class (score above 0)? And which of its five rounds is the first to find fewer than ten new violations?
 
 # %%
 predict("05 false alarms", "Negatives that the first SVM scores above 0")
 
 # %%
-few_left = ["2", "3", "4", "5", "later"]
+few_left = ["1", "2", "3", "4", "5", "later"]
 predict("05 rounds", "The first round with fewer than ten unseen hard ones", choices=few_left)
 
 # %%
@@ -369,13 +369,12 @@ history.round(4)
 # %%
 meet("05 false alarms", int(history["score above 0"].iloc[0]))
 settled = [str(number) for number in history.index if history["unseen hard ones"][number] < 10]
-meet("05 rounds", next((number for number in settled if number in few_left), "later"))
+meet("05 rounds", settled[0] if settled else "later")
 
 # %% [markdown]
-# *Reading:* "unseen hard ones" falls quickly: after a few rounds hardly any region violates the margin
-# unseen, and then the SVM is *the same* as if it had been trained on all negatives at once. The paper
-# reports the same: mining converges quickly, and in practice mAP stops rising after a single pass over all
-# images (sec. 2.3).
+# *Reading:* follow "unseen hard ones" down the table. Once no region violates the margin unseen, the SVM is *the
+# same* as if it had been trained on all negatives at once. In the paper mining converges quickly, and in
+# practice mAP stops rising after a single pass over all images (sec. 2.3).
 #
 # The objective **rises** from round to round. That is as it should be: it is a sum over ever more examples.
 # An SVM trained on easy negatives thinks too well of itself.
@@ -404,7 +403,7 @@ plots.show(
 # %% [markdown]
 # *Reading:* the numbers are scores; above 0 the SVM takes the region for the class. Rows: round 1, round 2,
 # and the last one. What are the mistakes of the first? And what is left at the end, when all of these have
-# been trained on? In the last row the scores crowd around −1: nothing is left that the SVM takes for the
+# been trained on? Where the scores of the last row crowd around −1, nothing is left that the SVM takes for the
 # class. Look for three kinds: **other classes** that look alike, **parts** of an object of the class or
 # boxes with much around it (IoU below 0.3), and **clutter**.
 #
@@ -475,12 +474,14 @@ for margin in (-1, 1):
 ax.set(xlabel=f"score of the {target} SVM", ylabel="regions (log scale)")
 ax.legend()
 plots.show(
-    fig, alt="Histogram of scores: negatives left of -1, positives to the right, ignored ones between."
+    fig,
+    alt=f"Scores of negatives, ignored regions and positives; the median negative is at "
+    f"{np.median(scores[labels == -1]):.2f}, the median positive at {np.median(scores[labels == 1]):.2f}.",
 )
 
 # %% [markdown]
-# *Reading:* dashed, the margins at −1 and 1. Nearly all negatives are pushed below −1. The ignored regions
-# reach from the negatives to the positives: to call them either would have torn at the boundary.
+# *Reading:* dashed, the margins at −1 and 1. Training pushes negatives below −1 and positives above 1. Look at
+# how far the ignored regions reach from the one to the other: to call them either would have torn at the boundary.
 
 # %%
 of_positives = scores[labels == 1]
@@ -494,7 +495,7 @@ display(
 )
 
 # %% [markdown]
-# Does it surprise you that positives score so low, and on training pictures? The losses are *summed*.
+# If positives score lower than you expected, and on training pictures, remember that the losses are *summed*.
 # $C = 0.001$ was set on VOC 2007, where a class has hundreds of positives; with some dozens the same $C$
 # lets the term $\frac12 \lVert w \rVert^2$ win, and short weights with low scores are the better bargain.
 # The scores still put regions in order, and AP asks for nothing else. Keep it in mind when you read scores
@@ -543,11 +544,12 @@ class ShuffledNames:
 
 
 # %% [markdown]
-# **Predict.** Put the four in order. Which comes last, and what mAP do shuffled labels leave?
+# **Predict.** Put these three and the mined SVMs in order. Which of the three comes last, and what mAP do shuffled
+# labels leave?
 
 # %%
 controls = ["2000 random negatives", "200 random negatives", "shuffled labels, mined"]
-predict("05 last control", "The lowest mAP", choices=controls)
+predict("05 last control", "The lowest mAP of the three", choices=controls)
 
 # %%
 predict("05 shuffled labels", "mAP with shuffled labels, in percent")
@@ -592,8 +594,8 @@ display(
 )
 
 # %% [markdown]
-# *Reading:* compare with your order. Shuffled labels leave little: most of what the SVMs know is *which*
-# class, not that there is an object. And do not be surprised if 2000 random negatives do about as well as
+# *Reading:* compare with your order. What shuffled labels leave is owed to knowing *that* there is an object; the
+# rest of the mined SVMs' mAP, to knowing *which*. And do not be surprised if 2000 random negatives do about as well as
 # mining. From so small a set they bring home many of the hard ones by luck, and section 3 showed how few
 # rounds it takes to find the rest. The larger the set, the rarer the hard ones among random draws. Whether
 # mining then pays off in mAP, pictures as few as ours cannot show.
@@ -659,9 +661,9 @@ pd.DataFrame(
 # told that half a car is no car has no reason to score it lower than a whole one. So a low threshold makes
 # near misses. A high one makes the positives fight with regions that look almost like them. How does our
 # curve compare with the paper's 5 and 4 points? If it is flatter than your prediction, remember the noise
-# of so small a *val*: some tenths of a point mean nothing. Of $C$, a tenth of the released code's value is
-# too little here. Ten times as much changes hardly anything. With a hundred times as much mAP falls again,
-# for all that the scores then come nearer to 1.
+# of so small a *val*: a point or two mean nothing. On the right, compare a tenth of the released code's $C$ with
+# ten and with a hundred times as much. The larger $C$, the nearer the training scores come to −1 and 1. Does mAP
+# rise with them?
 #
 # ## 7. Is the solver right?
 #
@@ -785,8 +787,7 @@ meet("05 evidence", rings[0] if inner > 0.5 else rings[1])
 
 # %% [markdown]
 # *Reading:* orange cells speak for the class, purple ones against it. Is the evidence on the object's most
-# typical part, on its outline, or on what it stands on?
-# With the constant the 36 add up to the score. The map lies over the crop by cell number; each cell really
+# typical part, on its outline, or on what it stands on? With the constant the 36 add up to the score. The map lies over the crop by cell number; each cell really
 # sees 195 x 195 pixels, so read it as *about here*.
 #
 # ## Checkpoint

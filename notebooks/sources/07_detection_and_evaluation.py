@@ -1,12 +1,11 @@
 # %% [markdown]
 # # Detection and evaluation
 #
-# *Two thousand scored boxes are not a detection, and a picture full of good detections is not a result.
-# Suppression makes the first step, average precision the second, and both have rules that decide what
-# "good" means.*
+# *Suppression turns two thousand scored boxes into detections, average precision turns detections into a
+# result, and the rules of both decide what "good" means.*
 #
-# **The paper:** section 2.2 (test-time detection), section 2.4 and section 3 (results), Table 2 (for
-# comparison), Figures 8 to 11.
+# **The paper:** section 2.2 (test-time detection), Table 2 (for comparison), section 3.6 with Figures 8 to 11
+# (detections), section 3.5 with appendix C (bounding-box regression).
 #
 # **You will**
 #
@@ -126,13 +125,14 @@ display(
 #
 # Many regions lie on the same object, and each is scored without knowing of the others. **Greedy
 # non-maximum suppression** makes one detection of them, class by class: take the best box; drop every box
-# that overlaps it by an IoU of more than 0.3; take the best of what is left; and so on.
+# that overlaps it by more than a threshold; take the best of what is left; and so on. The paper speaks of "a
+# learned threshold" (sec. 2.2) and does not give it; the released code uses an IoU of 0.3, and so do we.
 #
 # **By hand.** Three boxes in a row: A (0, 0, 10, 10) with score 0.9, B (4, 0, 14, 10) with 0.8, C (8, 0,
 # 18, 10) with 0.7. A and B share 60 of 140 pixels, an IoU of 0.43, and so do B and C. A and C share 20 of
 # 180: 0.11.
 #
-# **Predict.** A comes first and B is dropped because of A. Is C dropped because of B?
+# **Predict.** The threshold is 0.3. A comes first and B is dropped because of A. Is C dropped because of B?
 
 # %%
 predict("07 nms chain", "Is C dropped because of B?", choices=["yes", "no"])
@@ -213,7 +213,7 @@ explorer.controls["name"].value = classes[best_class]
 explorer
 
 # %% [markdown]
-# *Without a running kernel:* above, the paper's threshold of 0.3. Below, a lax one.
+# *Without a running kernel:* above, the threshold of 0.3. Below, a lax one.
 
 # %%
 plots.show(explorer.render(iou_threshold=0.6), quality=65, alt=explorer.describe(iou_threshold=0.6))
@@ -251,12 +251,12 @@ axes[1].set(xlabel="boxes are dropped above this IoU", ylabel="duplicates", ylim
 for ax in axes:
     ax.axvline(settings.NMS_IOU, color="black", linestyle=":")
 plots.show(
-    fig, alt="mAP and the number of duplicates against the threshold of suppression; dotted, the paper's 0.3."
+    fig, alt="mAP and the number of duplicates against the threshold of suppression; dotted, the 0.3 in use."
 )
 
 # %% [markdown]
 # *Reading:* to the right, duplicates flood the list. To the left, neighbours of the same class suppress
-# each other. The paper's 0.3 (dotted) is a compromise that depends on how often things of one class stand
+# each other. The 0.3 of the released code (dotted) is a compromise that depends on how often things of one class stand
 # close together.
 #
 # ## 3. When is a detection right?
@@ -320,7 +320,7 @@ def match_detections(boxes, scores, objects):
 # | 5 | right | (100, 10, 150, 32) | 0.6 |
 # | 6 | left | (80, 10, 130, 50) | 0.5 |
 #
-# **Predict.** What becomes of each? Write down number 2, and do the others on paper. Then fill in precision
+# **Predict.** What becomes of each? The field asks for number 2; do the others on paper. Then fill in precision
 # and recall, line by line.
 
 # %%
@@ -529,27 +529,23 @@ display(
 # %% [markdown]
 # ### Beside the paper's table
 #
-# For information, the row "R-CNN fc6" of Table 2: VOC 2007 test, without fine-tuning, which is the
-# configuration that comes closest to ours. **The two cannot be compared as numbers:** other data, other
+# For information, the row "R-CNN fc6" of Table 2: VOC 2007 test, without fine-tuning, which of the paper's
+# configurations comes closest to ours. **The two cannot be compared as numbers:** other data, other
 # classes, a network four times as wide, trained on a million photographs.
 
 # %%
-table_2 = (
-    pd.read_csv(settings.data_dir() / "paper" / "table2_voc2007_test.csv", index_col="method").drop(
-        columns="mAP"
-    )
-    / 100
-)
+table_2 = pd.read_csv(settings.data_dir() / "paper" / "table2_voc2007_test.csv", index_col="method")
+of_paper = (table_2.drop(columns="mAP") / 100).loc["R-CNN fc6"].to_dict()
+ours = f"ToyVOC test, {detector.network.name}, {detector.layer} (ours)"
 fig, axes = plt.subplots(1, 2, figsize=(14, 7))
-plots.average_precision_bars(evaluation.ap, title="ToyVOC test, quarter T-Net, fc6 (ours)", ax=axes[0])
-plots.average_precision_bars(
-    table_2.loc["R-CNN fc6"].to_dict(), title="VOC 2007 test, T-Net, fc6 (paper, Table 2)", ax=axes[1]
-)
+plots.average_precision_bars(evaluation.ap, title=ours, ax=axes[0])
+plots.average_precision_bars(of_paper, title="VOC 2007 test, T-Net, fc6 (paper, Table 2)", ax=axes[1])
 plots.show(fig, quality=70, alt="Average precision by class: ours on ToyVOC, and the paper's on VOC 2007.")
 
 # %% [markdown]
-# *Reading:* what can be compared is the pattern. In both, the spread between classes is large, and rigid,
-# compact things do better than thin or jointed ones. Does that hold for ours?
+# *Reading:* what can be compared is the pattern. In the paper's table the spread between the classes is large:
+# bicycles and cars come first, and chairs, bottles and plants, often small or half hidden, come last. How large
+# is the spread here? Which toys come last, and is it for the same reasons?
 #
 # ### Walk along a curve
 #
@@ -574,8 +570,8 @@ plots.show(walker.render(worst, rank), quality=70, alt=walker.describe(worst, ra
 # The paper prints pages of detections, every one labelled with its class and the **precision at its
 # score**: of all detections of the class that score at least as high, the share that is right. That says
 # more than a raw score: 0.9 means that nine of ten detections like this one are right. All detections above
-# a precision of 0.5 are shown. Figures 8 and 9 are random pictures, Figures 10 and 11 were picked. So are
-# ours.
+# a precision of 0.5 are shown. Figures 8 and 9 are random pictures of ILSVRC 2013, Figures 10 and 11 were picked
+# (sec. 3.6). Here, too, random ones come first and picked ones after them.
 #
 # Check mark and solid line: right. Cross and dashed line: wrong. Dotted: the truth.
 
@@ -669,7 +665,8 @@ plots.show(
 # ### Exercise: what a repair would have to say
 #
 # ●○○ · 10 minutes. Return the four targets of one `proposal` and its `truth`, both (x1, y1, x2, y2), as a
-# list or an array. The logarithm is the natural one.
+# list or an array in the order $t_x, t_y, t_w, t_h$. The logarithm is the natural one. For the two boxes above
+# it is about (0.25, −0.25, 0.69, −0.69). No box is empty.
 
 
 # %% exercise="regression_targets"
@@ -723,13 +720,10 @@ halves_of_repair = ["the shift", "the size"]
 predict("07 half a repair", "Which half of the repair helps more?", choices=halves_of_repair)
 
 # %%
-near = np.flatnonzero(
-    (evaluation.outcomes == "fp")
-    & (evaluation.match_iou >= 0.3)
-    & (evaluation.match_iou < settings.MATCH_IOU)
-)
-near = near[np.argsort(-precision[near], kind="stable")]  # the surest first, by precision at their score
-near = near[:300]
+close = (evaluation.match_iou >= 0.3) & (evaluation.match_iou < settings.MATCH_IOU)
+near = np.flatnonzero((evaluation.outcomes == "fp") & close)
+surest_first = np.argsort(-precision[near], kind="stable")  # by the precision at their score
+near = near[surest_first[:300]]
 
 
 def object_of(row):
@@ -784,7 +778,7 @@ browser
 
 # %% [markdown]
 # *Without a running kernel:* above, the best 4 detections on the picture with the most true positives.
-# Below, its best 16, most of them beneath any threshold that one would choose.
+# Below, its best 16.
 
 # %%
 state = {"image_id": best_pictures[0], "score": float(of_best[-min(16, len(of_best))])}
@@ -851,7 +845,7 @@ meet("07 larger gap", gaps[0] if 100 - overall > overall - mean_ap else gaps[1])
 # - **shuffled scores**: the same detections, each with the score of another one of its class;
 # - **moved boxes**: every picture's detections laid over the next picture.
 #
-# **Predict.** Put them in order. Which comes lowest, and does it come near zero?
+# **Predict.** Put the three in order. Which comes lowest, and does it come near zero?
 
 # %%
 predict("07 lowest control", "The lowest mAP", choices=["random boxes", "shuffled scores", "moved boxes"])
@@ -988,7 +982,7 @@ print("All checks passed.")
 # - A detection is right with an IoU of 0.5 or more, once an object; `difficult` objects count neither way.
 # - AP sees the order of the scores, not their size, and it looks hardest at the top of the list.
 # - Four numbers say how a misplaced box would have to move and stretch, in units of its own size.
-# - Recall of the proposals is the ceiling. Most of what is missing is lost below it.
+# - Recall of the proposals is the ceiling. Section 7 counts what is lost above it and what below.
 #
 # ## Where this differs from the paper
 #
@@ -997,8 +991,8 @@ print("All checks passed.")
 # - Table 2 uses 11 points, as we do; the paper's results on VOC 2010 (Table 1) use the area.
 # - No fine-tuning and no bounding-box regression yet (notebooks 04 and 06, to come). Both raise AP in the
 #   paper's Table 2.
-# - The limits of 100 regions a class and picture and 40 on average come from the released code; the paper
-#   does not mention them.
+# - The threshold of suppression, 0.3, and the limits, for each class 100 regions of a picture and 40 a picture on
+#   average, come from the released code; the paper does not give them.
 #
 # ## Next
 #
