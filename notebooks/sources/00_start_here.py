@@ -254,7 +254,8 @@ predict("00 score by hand", "Second region, second class:")
 #
 # ●●○ · 8 minutes. Write the product for N regions with D features each and K classes. `weights` has a row for each
 # *class*, as the SVMs keep them: above, the rows are (1, -1, 0.5) and (-1, 1, 0). `biases` are the K constants. The
-# result has a row for each region and a column for each class.
+# result has a row for each region and a column for each class. For a single region (1, 2) and a single class with
+# the weights (3, 4) and the constant 5, it is `[[16]]`.
 
 
 # %% exercise="class_scores"
@@ -287,9 +288,9 @@ pd.DataFrame(
 
 # %% [markdown]
 # Do not be surprised if hardly any score is above zero. Each SVM has seen few objects of its class and very
-# many regions that are none, so it is reluctant. For a ranking that does not
-# matter, as long as the right regions come first. So we take our threshold from the ranking: it lets
-# through as many detections on all test pictures together as there are objects.
+# many regions that are none, so it is reluctant. For a ranking that does not matter, as long as the right
+# regions come first. So we take our threshold from the ranking: it lets through as many detections on all test
+# pictures together as there are objects.
 
 # %%
 by_score = np.sort(course.detections.scores)[::-1]  # of all test pictures, best first

@@ -377,9 +377,9 @@ predict("01 similarity", "Its similarity is")
 # `pairs` lists who touches whom, here (0, 1), (0, 2) and (1, 2). The regions tile the picture, so its size is the
 # sum of theirs.
 #
-# Return four things: the pair, and the new region's size, box and histogram. Its histogram is the mean of the two,
-# *weighted by their sizes*: it is what one would count over the pixels of both. The checker's first case is this
-# table.
+# Return a tuple of four: the pair (its two numbers in any order), and the new region's size in pixels, its box and
+# its histogram. No two pairs are equally similar. The new histogram is the mean of the two, *weighted by their
+# sizes*: it is what one would count over the pixels of both. The checker's first case is this table.
 
 
 # %% exercise="merge_step"
@@ -602,8 +602,9 @@ plots.show(browser.render(n, False), alt=browser.describe(n, False), quality=75)
 # ## 5. Recall: the ceiling of every detector that follows
 #
 # Now the recall over all pictures: the share of all their objects for which some proposal has an IoU of at least 0.5
-# (or another threshold). What is lost here, no network and no SVM will bring back. The paper reports approximately 98% on PASCAL VOC, and 91.6% with 2403 boxes
-# an image on the ILSVRC 2013 validation set, where it sees "significant room for improvement" (sec. 4.2).
+# (or another threshold). What is lost here, no network will bring back. The paper reports approximately
+# 98% on PASCAL VOC, and 91.6% with 2403 boxes an image on the ILSVRC 2013 validation set, where it sees
+# "significant room for improvement" (sec. 4.2).
 #
 # We compare these ways to get boxes:
 #
@@ -684,11 +685,12 @@ plots.show(
 # %% [markdown]
 # *Reading:* the height of a curve at its right end is what the detector can hope for; its slope says how
 # good the ranking is. A curve is flat where a method has no more boxes to give. The third panel asks for
-# tighter and tighter boxes: sizes and places that are merely plausible are not good enough for a high IoU. Where our fast mode falls below the authors' there, it pays for the boxes it left
-# out as almost the same: the tightest of them may be gone.
+# tighter and tighter boxes: sizes and places that are merely plausible are not good enough for a high IoU. Where
+# our fast mode falls below the authors' there, it pays for the boxes it left out as almost the same: the tightest
+# of them may be gone.
 #
 # Compare the modes of selective search at equal numbers of boxes, too. The quality mode pools 80 searches
-# instead of 8, and its list is many times as long. That pays at the far right, and need not pay in the
+# instead of 8, and its list is many times as long. That can pay at the far right, and need not pay in the
 # first thousand: there, many of its boxes are almost the same.
 #
 # Look at the two controls. Even random boxes find objects: at an IoU of 0.5 a loose box is enough, and a
@@ -843,7 +845,8 @@ print("All checks passed.")
 #   learns nothing.
 # - It runs several times, in different colour spaces and with different similarities, because each search
 #   fails somewhere else.
-# - Recall is the ceiling of everything that follows, and it means nothing without a control.
+# - Recall, the share of the objects that some box covers, is the ceiling of everything that follows, and it means
+#   nothing without a control.
 #
 # ## Where this differs from the paper
 #

@@ -251,7 +251,7 @@ plots.show(fig, alt="A crop and the channels of conv1, conv3 and pool5: from edg
 # here*, and no longer what it looks like.
 #
 # What does conv1 look for? Its filters are small pictures, so we can see. Next to them are those of a
-# network of the same build that was never trained. It will serve as a negative control below.
+# network of the same build that was never trained. Such networks will serve as a negative control below.
 
 # %%
 untrained = load_network(network.name, weights="random", seed=0, device=course.device)
@@ -539,17 +539,18 @@ def feature_scale(features):
 
 # %%
 factor = course.features("trainval").feature_scale(trainval.ids, seed=0)  # from 200 pictures at most
-own = feature_scale(found[course.profile.layer])
-print(f"{course.profile.layer}: {own:.3f} from this picture, {factor:.3f} from the training pictures")
+layer = course.profile.layer  # the one that the SVMs read
+own = feature_scale(found[layer])
+print(f"{layer}: {own:.3f} from this picture, {factor:.3f} from the training pictures")
 fig, axes = plt.subplots(1, 2, figsize=(13, 4.2))
-axes[0].hist(factor * norms[course.profile.layer], bins=30, color=plots.COLOURS["blue"])
+axes[0].hist(factor * norms[layer], bins=30, color=plots.COLOURS["blue"])
 axes[0].axvline(20, color=plots.COLOURS["vermillion"], linestyle="--", label="20")
-axes[0].set(xlabel=f"norm of {course.profile.layer}, scaled", ylabel="regions of the example")
+axes[0].set(xlabel=f"norm of {layer}, scaled", ylabel="regions of the example")
 axes[0].legend()
-values = np.sort(found["fc7"], axis=1)[:, ::-1]
+values = np.sort(found[layer], axis=1)[:, ::-1]
 axes[1].plot(np.arange(1, values.shape[1] + 1), factor * values.mean(axis=0))
-axes[1].set(xlabel="fc7's numbers of a region, largest first", ylabel="mean value, scaled", xscale="log")
-plots.show(fig, alt="Left: norms scatter around 20. Right: a few large numbers carry a region's feature.")
+axes[1].set(xlabel=f"{layer}'s numbers of a region, largest first", ylabel="mean value, scaled", xscale="log")
+plots.show(fig, alt="Left: the norms scatter. Right: a region's numbers fall off from the largest to zero.")
 
 # %% [markdown]
 # *Reading:* left, the factor comes from the training pictures, and the norms of this test picture scatter
@@ -573,12 +574,8 @@ class FlatBattery:
     """A data set that fails at its third picture."""
 
     def __init__(self, dataset):
-        self.ids, self.classes, self.annotation, self._image = (
-            dataset.ids,
-            dataset.classes,
-            dataset.annotation,
-            dataset.image,
-        )
+        self.ids, self.classes = dataset.ids, dataset.classes
+        self.annotation, self._image = dataset.annotation, dataset.image
 
     def image(self, image_id):
         if image_id == self.ids[2]:
@@ -741,12 +738,11 @@ bars = ax.barh(
 ax.bar_label(bars, fmt="%.0f", padding=4)
 ax.set(xlabel="of the 5 nearest neighbours, share of the same class, %", xlim=(0, 100))
 ax.grid(axis="y", visible=False)
-plots.show(
-    fig, alt="Class agreement of nearest neighbours for trained and untrained networks, pixels and chance."
-)
+percent = {name: f"{100 * value:.0f}%" for name, value in agreement.items()}
+said = ", ".join(f"{name}: {value}" for name, value in percent.items())
+plots.show(fig, alt=f"Of the five nearest neighbours, the share of the same class. {said}.")
 
 # %%
-percent = {name: f"{100 * value:.0f}%" for name, value in agreement.items()}
 doubt = 200 * np.sqrt(0.25 / len(queries))  # two standard errors, at most
 display(
     Markdown(

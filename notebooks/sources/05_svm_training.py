@@ -89,9 +89,10 @@ predict("05 region B", "B, for the dog's SVM", choices=["positive", "negative", 
 #
 # ●○○ · 10 minutes. The same rule for any number of regions, as one class sees them. `overlaps` holds each
 # region's IoU with the object of class `k` that it overlaps most, 0 if there is none. `gt_class` holds, for
-# a region that is itself a true box, the number of *its* class, and −1 for all others. Both are arrays. Return an
-# array with a label for each region: 1 for a positive, −1 for a negative, 0 for ignored. For the car ($k = 0$), the five regions
-# have overlaps 1, 0.18, 0.6, 0.17, 0.15 and classes 0, 1, −1, −1, −1. Their labels are 1, −1, 0, −1, −1.
+# a region that is itself a true box, the number of *its* class, and −1 for all others. Both are arrays. Return
+# an array with a label for each region: 1 for a positive, −1 for a negative, 0 for ignored. For the car
+# ($k = 0$), the five regions have overlaps 1, 0.18, 0.6, 0.17, 0.15 and classes 0, 1, −1, −1, −1. Their labels
+# are 1, −1, 0, −1, −1.
 
 
 # %% exercise="svm_labels"
@@ -292,7 +293,8 @@ plots.show(
 # has been picked before. Return the places of the regions that join: the negatives, not cached yet, that
 # score **above −1.0001**, the highest score first. This limit is the released code's. It lies a hair below
 # the margin, so that a negative right on it joins, too. With scores −1.6, −0.4, 0.3, 0.9, of which the last
-# is a positive and the others negatives, and nothing cached, the answer is `[2, 1]`.
+# is a positive and the others negatives, and nothing cached, the answer is `[2, 1]`. No two scores are equal.
+# If nothing joins, the answer is empty.
 
 
 # %% exercise="hard_negatives"
@@ -419,8 +421,7 @@ browser = widgets.HardNegativeBrowser(learn, pd.concat(frames, ignore_index=True
 browser
 
 # %% [markdown]
-# *Without a running kernel:* above, the hardest negative of the first class after the last round. Below,
-# that of the second class after the first round.
+# *Static twin of the widget:* the hardest negative of the second class after the first round.
 
 # %%
 state = {"name": three[min(1, len(three) - 1)], "rank": 1, "round": 1}
@@ -574,9 +575,7 @@ bars = ax.barh(
 ax.bar_label(bars, fmt="%.1f", padding=4)
 ax.set(xlabel="mAP on val, %", xlim=(0, 1.15 * max(means.values()) + 1))
 ax.grid(axis="y", visible=False)
-plots.show(
-    fig, alt="mAP on val with mined negatives, with 2000 and 200 random ones, and with shuffled labels."
-)
+plots.show(fig, alt=f"mAP on val: {', '.join(f'{name} {value:.1f}%' for name, value in means.items())}.")
 meet("05 last control", min(controls, key=means.get))
 meet("05 shuffled labels", means[controls[2]], unit="%")
 
@@ -632,34 +631,36 @@ for ax, searched, label in zip(axes, (by_threshold, by_C), axis_labels):
     ax.set(xlabel=label, ylabel="mAP on val, %", xticks=list(searched))
 axes[0].set_ylim(0, 1.15 * 100 * max(r.mean_ap for r in [*by_threshold.values(), *by_C.values()]) + 1)
 axes[1].set_xscale("log")
-plots.show(fig, alt="mAP on val against the IoU threshold of the negatives, and against C.")
+thresholds_said = ", ".join(f"{100 * r.mean_ap:.1f}% at {t}" for t, r in by_threshold.items())
+C_said = ", ".join(f"{100 * r.mean_ap:.1f}% at {C:g}" for C, r in by_C.items())
+plots.show(fig, alt=f"mAP on val. By the threshold of the negatives: {thresholds_said}. By C: {C_said}.")
 meet("05 threshold", str(max(by_threshold, key=lambda t: by_threshold[t].mean_ap)))
 
 
 # %%
-def share_of_near_misses(result):
+def share_of_loose_boxes(result):
     """Among each class's best detections, one for each object, the share that is on an object but too loose."""
-    near = total = 0
+    loose = total = 0
     for curve in result.curves.values():
         rows = curve.detection[: curve.n_positives]
-        near += ((result.outcomes[rows] == "fp") & (result.match_iou[rows] >= 0.1)).sum()
+        loose += ((result.outcomes[rows] == "fp") & (result.match_iou[rows] >= 0.1)).sum()
         total += len(rows)
-    return near / max(total, 1)
+    return loose / max(total, 1)
 
 
 pd.DataFrame(
     {
         "mAP, %": {t: 100 * result.mean_ap for t, result in by_threshold.items()},
-        "near misses among the best detections, %": {
-            t: 100 * share_of_near_misses(r) for t, r in by_threshold.items()
+        "loose boxes among the best detections, %": {
+            t: 100 * share_of_loose_boxes(r) for t, r in by_threshold.items()
         },
     }
 ).round(1)
 
 # %% [markdown]
-# *Reading:* a *near miss* lies on an object of its class, with an IoU between 0.1 and 0.5. Whoever is never
+# *Reading:* a *loose box* lies on an object of its class, with an IoU between 0.1 and 0.5. Whoever is never
 # told that half a car is no car has no reason to score it lower than a whole one. So a low threshold makes
-# near misses. A high one makes the positives fight with regions that look almost like them. How does our
+# loose boxes. A high one makes the positives fight with regions that look almost like them. How does our
 # curve compare with the paper's 5 and 4 points? If it is flatter than your prediction, remember the noise
 # of so small a *val*: a point or two mean nothing. On the right, compare a tenth of the released code's $C$ with
 # ten and with a hundred times as much. The larger $C$, the nearer the training scores come to −1 and 1. Does mAP
@@ -834,7 +835,7 @@ print("All checks passed.")
 # %% [markdown]
 # **3. More positives** (●●●, 25 minutes). For fine-tuning the paper takes every proposal with an IoU of at
 # least 0.5 as a positive, thirty times as many (App. B). `train_detector_svms(..., positive_iou=0.5)` does
-# the same for the SVMs. What happens to mAP, and to the near misses? The appendix conjectures that
+# the same for the SVMs. What happens to mAP, and to the loose boxes? The appendix conjectures that
 # fine-tuning needs the many examples to avoid overfitting, and notes that such positives do not stress
 # precise localisation. Do your numbers fit?
 

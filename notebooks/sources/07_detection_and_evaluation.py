@@ -213,7 +213,7 @@ explorer.controls["name"].value = classes[best_class]
 explorer
 
 # %% [markdown]
-# *Without a running kernel:* above, the threshold of 0.3. Below, a lax one.
+# *Static twin of the widget:* the same with a lax threshold of 0.6.
 
 # %%
 plots.show(explorer.render(iou_threshold=0.6), quality=65, alt=explorer.describe(iou_threshold=0.6))
@@ -250,9 +250,8 @@ axes[1].plot(thresholds, list(duplicates.values()), marker="s", color=plots.COLO
 axes[1].set(xlabel="boxes are dropped above this IoU", ylabel="duplicates", ylim=(0, None))
 for ax in axes:
     ax.axvline(settings.NMS_IOU, color="black", linestyle=":")
-plots.show(
-    fig, alt="mAP and the number of duplicates against the threshold of suppression; dotted, the 0.3 in use."
-)
+said = ", ".join(f"at {t} {100 * sweep[t].mean_ap:.1f}% and {duplicates[t]}" for t in (0.0, 0.3, 1.0))
+plots.show(fig, alt=f"mAP and duplicates over the threshold of suppression: {said}. Dotted: the 0.3 in use.")
 
 # %% [markdown]
 # *Reading:* to the right, duplicates flood the list. To the left, neighbours of the same class suppress
@@ -265,7 +264,8 @@ plots.show(
 # first. Each looks for the object of its class that it overlaps best, in its picture:
 #
 # - IoU below 0.5, or no such object: **false positive**;
-# - that object is marked `difficult`: the detection is **ignored**, it counts neither way;
+# - that object is marked `difficult`, hard to recognise even for people: the detection is **ignored**, it counts
+#   neither way;
 # - that object has been found by a better detection: **duplicate**, a false positive;
 # - otherwise: **true positive**.
 #
@@ -277,10 +277,10 @@ plots.show(
 # ●●○ · 20 minutes. Write the rule for one class in one picture, without `difficult` objects. It takes the
 # detections' `boxes` and `scores`, no two scores equal, and the true boxes `objects`, of which there may be
 # none. It returns a list with `"tp"`, `"duplicate"` or `"fp"` for each detection, **in the order of
-# `boxes`**. Mind the small print: a detection asks for the object it overlaps best of *all*, not of those
-# still free, and it is right from an IoU of 0.5 on. For example: the object (0, 0, 10, 10), and two
-# detections (0, 0, 10, 8) with 0.6 and (0, 0, 10, 9) with 0.9. Both overlap it by more than 0.5, the second
-# has the better score: `["duplicate", "tp"]`.
+# `boxes`**, and an empty list if there are no detections. Mind the small print: a detection asks for the object
+# it overlaps best of *all*, not of those still free, and it is right from an IoU of 0.5 on. For example: the
+# object (0, 0, 10, 10), and two detections (0, 0, 10, 8) with 0.6 and (0, 0, 10, 9) with 0.9. Both overlap it by
+# more than 0.5, the second has the better score: `["duplicate", "tp"]`.
 
 
 # %% exercise="match_detections"
@@ -556,7 +556,7 @@ walker = widgets.PrecisionRecallExplorer(test, detections, evaluation)
 walker
 
 # %% [markdown]
-# *Without a running kernel:* the first false positive of the class with the lowest AP.
+# *Static twin of the widget:* the first false positive of the class with the lowest AP.
 
 # %%
 worst = ranked[-1]
@@ -709,7 +709,7 @@ def apply_regression(proposal, targets):
 
 
 # %% [markdown]
-# Now the detector's own near misses: false positives that overlap an object of their class by an IoU
+# Now the detector's own *near misses*: false positives that overlap an object of their class by an IoU
 # between 0.3 and 0.5. For each we know the truth, so we can work out what a perfect repair would have to
 # say. Then we carry out only **half** of it: the shift alone, or the size alone.
 #
@@ -777,8 +777,7 @@ browser.controls["image_id"].value = best_pictures[0]
 browser
 
 # %% [markdown]
-# *Without a running kernel:* above, the best 4 detections on the picture with the most true positives.
-# Below, its best 16.
+# *Static twin of the widget:* the picture with the most true positives, with its best 16 detections.
 
 # %%
 state = {"image_id": best_pictures[0], "score": float(of_best[-min(16, len(of_best))])}
@@ -892,7 +891,8 @@ ax.set(
     xlim=(0, max(controls.values()) * 1.2 + 1),
 )
 ax.grid(axis="y", visible=False)
-plots.show(fig, alt="mAP with selective search and with the three negative controls.")
+said = ", ".join(f"{name} {value:.1f}%" for name, value in controls.items())
+plots.show(fig, alt=f"mAP with selective search and with the three negative controls: {said}.")
 
 # %%
 covered = {
