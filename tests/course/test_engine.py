@@ -1,5 +1,7 @@
 """The exercise engine: outcomes, what it says, and that nothing a learner writes gets through."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 
@@ -75,7 +77,11 @@ def mean_with_a_bug(values):
         (np.sum, Outcome.WRONG, "You forgot to divide. For `mean([1.0, 2.0, 6.0])` it gives `9.0`"),
         (np.median, Outcome.WRONG, "That is the median."),
         (np.max, Outcome.WRONG, "For `mean([1.0, 2.0, 6.0])` it gives `6.0`, expected is `3.0`."),
-        (lambda values: [np.mean(values)], Outcome.WRONG, "an array of shape (1,)"),
+        (
+            lambda values: [np.mean(values)],
+            Outcome.WRONG,
+            "`[2.0]`, a list of 1 number; expected is `2.0`, a single number.",
+        ),
         (mean_that_sorts, Outcome.WRONG, "changes what it is given"),
         (mean_without_return, Outcome.WRONG, "a `return`"),
         (lambda values: values.mean(), Outcome.WRONG, "It only works on arrays."),
@@ -95,12 +101,155 @@ def test_outcomes_and_messages(answer, outcome, said):
     assert ("reference" in verdict.text.split("*")[-2]) == (outcome is not Outcome.PASS)
 
 
-def test_an_answer_that_exits_does_not_end_the_notebook():
-    def leaving(values):
-        raise SystemExit(3)
+def _raising(error):
+    def mean(values):
+        raise error
 
-    verdict = judge(MEAN, leaving)
-    assert verdict.outcome is Outcome.ERROR and "SystemExit" in verdict.message
+    return mean
+
+
+class Unspeakable(Exception):
+    def __str__(self):
+        raise ValueError
+
+
+class Bare(BaseException):
+    pass
+
+
+class Incomparable:
+    def __array__(self, *_, **__):
+        raise RuntimeError
+
+    def __repr__(self):
+        raise RuntimeError
+
+
+@pytest.mark.parametrize(
+    "error, said",
+    [
+        (SystemExit(3), "ends Python (`exit`)"),
+        (Bare("oh"), "`Bare: oh`"),
+        (Unspeakable(), "`Unspeakable`"),
+        (GeneratorExit(), "`GeneratorExit`"),
+        (MemoryError(), "`MemoryError`"),
+    ],
+)
+def test_whatever_an_answer_raises_does_not_end_the_notebook(error, said):
+    verdict = judge(MEAN, _raising(error))
+    assert verdict.outcome is Outcome.ERROR and said in verdict.message
+
+
+async def mean_async(values):
+    return sum(values) / len(values)
+
+
+def mean_one_by_one(values):
+    while True:
+        yield sum(values) / len(values)
+
+
+def mean_that_asks(values):
+    return float(input("The mean? "))
+
+
+def mean_for_many(values):
+    if len(values) > 1:
+        return sum(values) / len(values)
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize(
+    "answer, outcome, said",
+    [
+        (mean_async, Outcome.WRONG, "leave out the `async`"),
+        (mean_one_by_one, Outcome.WRONG, "a `generator`, which makes its values later"),
+        (lambda values: map(abs, values), Outcome.WRONG, "a `map`, which is no list yet"),
+        (lambda values: dict(a=1).values(), Outcome.WRONG, "a `dict_values`, which is no list yet"),
+        (lambda values: {np.float64(1.5)}, Outcome.WRONG, "a `set`, `{1.5}`, which has no order"),
+        (lambda values: {"mean": np.float64(1.5)}, Outcome.WRONG, "gives `{'mean': 1.5}`"),
+        (
+            lambda values: np.ones((3000, 3000)),
+            Outcome.WRONG,
+            "it gives `[...]`, an array of 3000 x 3000 numbers;",
+        ),
+        (lambda values: (np.ones(2), np.ones(2)), Outcome.WRONG, "a tuple of 2 x 2 numbers"),
+        (lambda values: object(), Outcome.WRONG, "an object of the type `object`"),
+        (lambda values: Incomparable(), Outcome.WRONG, "an object of the type `Incomparable`"),
+        (lambda values: [[1], [1, 2]], Outcome.WRONG, "it gives `[[1], [1, 2]]`"),
+        (mean_for_many, Outcome.WRONG, "`mean([2.0])` it gives `None`, expected is `2.0`. Does every way"),
+        (lambda values: print(values), Outcome.WRONG, "It prints; only `return`"),
+        (lambda values: ..., Outcome.NOT_ATTEMPTED, "in place of the `...`"),
+        (lambda values, weights: 1, Outcome.ERROR, "Keep its first line as it was given"),
+        (mean_that_asks, Outcome.ERROR, "leave out input()"),
+    ],
+)
+def test_odd_results_are_called_what_they_are(answer, outcome, said):
+    verdict = judge(MEAN, answer)
+    assert (verdict.outcome, said in verdict.message) == (outcome, True), verdict.message
+
+
+def test_tensors_and_tables_count_by_their_numbers():
+    torch = pytest.importorskip("torch")
+    pandas = pytest.importorskip("pandas")
+
+    def with_gradients(values):
+        return torch.tensor(list(values), requires_grad=True).mean()
+
+    assert judge(MEAN, with_gradients).outcome is Outcome.PASS
+    pair = dataclasses.replace(MEAN, reference=lambda values: [len(values), 1], slips=())
+    for answer in (
+        lambda values: [torch.tensor(len(values)), torch.tensor(1.0, requires_grad=True)],
+        lambda values: pandas.Series([len(values), 1], index=["a", "b"]),
+    ):
+        assert judge(pair, answer).outcome is Outcome.PASS
+    verdict = judge(MEAN, lambda values: torch.tensor(0.5))
+    assert "it gives `0.5`, expected" in verdict.message
+
+
+def test_what_has_no_end_is_neither_compared_nor_drawn():
+    picky = dataclasses.replace(
+        MEAN,
+        same=lambda answer, expected: None if 9 in answer else "it is missing.",
+        draw=lambda arguments, answer, expected: list(answer),
+    )
+    assert judge(picky, mean_one_by_one).picture is None
+
+
+def test_a_flood_of_prints_is_cut_off(capsys):
+    def talkative(values):
+        while True:
+            print("still here", values)
+
+    verdict = judge(MEAN, talkative, time_limit=0.3)
+    said = capsys.readouterr().out
+    assert verdict.outcome is Outcome.ERROR
+    assert said.startswith("still here [2.0]") and len(said) < 1200 and "left out" in said
+
+
+def test_a_bare_except_in_a_loop_does_not_hide_the_stop():
+    def stubborn(values):
+        while values:
+            try:
+                while True:
+                    pass
+            except:  # noqa: E722
+                values = values[:-1]
+        return 0.0
+
+    assert judge(MEAN, stubborn, time_limit=0.1).outcome is Outcome.WRONG  # after two stops or more
+
+
+def test_an_import_is_never_interrupted(tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(str(tmp_path))
+    (tmp_path / "slow_to_import.py").write_text("import time\nfor _ in range(40):\n    time.sleep(0.01)\n")
+
+    def importing(values):
+        import slow_to_import  # noqa: F401
+
+        return sum(values) / len(values)
+
+    assert judge(MEAN, importing, time_limit=0.1).outcome is Outcome.PASS
 
 
 def test_ctrl_c_gets_through():

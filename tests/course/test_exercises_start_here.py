@@ -137,7 +137,7 @@ def _moved(*by):
         (_moved(0, 0, -1, 0), Outcome.WRONG, "it gives"),  # one side only
         (lambda mask: (0, 0, *mask.shape[::-1]) if mask.any() else None, Outcome.WRONG, "it gives"),
         (lambda mask: _with_loops(~mask), Outcome.WRONG, "it gives"),
-        (lambda mask: _with_loops(mask)[:2] if mask.any() else None, Outcome.WRONG, "shape (2,)"),
+        (lambda mask: _with_loops(mask)[:2] if mask.any() else None, Outcome.WRONG, "a tuple of 2 numbers"),
         (lambda mask: mask.fill(False) or (0, 0, 1, 1), Outcome.WRONG, "Work on a copy"),
         (lambda mask: mask.bounds(), Outcome.ERROR, "AttributeError"),
     ],

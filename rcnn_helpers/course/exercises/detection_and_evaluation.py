@@ -79,8 +79,8 @@ def _draw_nms(arguments, answer, expected):
         styles = ["detection" if i in list(kept) else "ignored" for i in range(len(boxes))]
         panels.append(_panel(boxes, [f"{i}: {score:.2f}" for i, score in enumerate(scores)], styles))
     return _side_by_side(*panels), (
-        f"All boxes with index and score, twice: solid those kept, dotted those dropped. You keep {list(answer)}, "
-        f"the reference {list(expected)}."
+        "All boxes with index and score, twice: solid those kept, dotted those dropped. "
+        f"You keep {np.asarray(answer).tolist()}, the reference {list(expected)}."
     )
 
 

@@ -10,19 +10,25 @@ import ast
 import copy
 import ctypes
 import inspect
+import io
 import linecache
+import sys
 import textwrap
 import threading
 import traceback
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, MappingView, Sequence
+from collections.abc import Set as AbstractSet
+from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass, field
 from enum import StrEnum
+from unittest.mock import patch
 
 import numpy as np
 
 TOLERANCE = 1e-4  # relative, and absolute for numbers below 1: room for float32
 TIME_LIMIT = 10.0  # seconds for all cases together; a right answer takes a small part of one
+PRINT_LIMIT = 1000  # characters that an answer may print; an endless loop would flood the notebook
+SHOWN_ENTRIES = 1000  # larger arrays are not written out
 
 
 class Outcome(StrEnum):
@@ -168,19 +174,26 @@ def judge(exercise: Exercise, answer: Callable, *, seed: int = 0, time_limit: fl
     blank = _unfinished(answer)
     if blank:
         return verdict(Outcome.NOT_ATTEMPTED, blank)
+    cases = exercise.cases(np.random.default_rng(seed))
+    printed = _Shortened(sys.stdout)
     try:
-        with _time_limit(time_limit):
-            trials = [_try(answer, arguments) for arguments in exercise.cases(np.random.default_rng(seed))]
+        with redirect_stdout(printed), patch("builtins.input", _no_input), _time_limit(time_limit):
+            trials = [_try(answer, arguments) for arguments in cases]
     except _TooSlow:
         return verdict(
             Outcome.ERROR,
             f"It was stopped after {time_limit:g} seconds. Is there a loop that never ends? "
             "Whatever a loop waits for must change inside it.",
         )
+    if all(trial.result is Ellipsis for trial in trials):
+        return verdict(Outcome.NOT_ATTEMPTED, f"Write `{exercise.name}` in place of the `...`.")
     if all(trial.result is None and trial.error is None for trial in trials):
-        return verdict(
-            Outcome.WRONG, "Your function returns nothing (`None`) each time. Is there a `return` at its end?"
+        remedy = (
+            "It prints; only `return` hands a result over."
+            if printed.left < PRINT_LIMIT
+            else "Is there a `return` at its end?"
         )
+        return verdict(Outcome.WRONG, f"Your function returns nothing (`None`) each time. {remedy}")
     for trial in trials:
         problem = _problem(exercise, trial)
         if problem is not None:
@@ -201,29 +214,88 @@ class _Trial:
     arguments: tuple
     left: tuple
     result: object = None
-    error: Exception | SystemExit | None = None
+    error: BaseException | None = None
 
 
 def _try(function, arguments) -> _Trial:
     given = copy.deepcopy(arguments)
     try:
-        return _Trial(arguments, given, result=function(*given))
-    except (Exception, SystemExit) as error:  # whoever calls exit() does not mean to end the notebook
+        return _Trial(arguments, given, result=_settled(function(*given)))
+    except (KeyboardInterrupt, _TooSlow):
+        raise
+    except BaseException as error:  # whoever calls exit() does not mean to end the notebook
         return _Trial(arguments, given, error=error)
+
+
+def _settled(result):
+    """A result as numpy or plain Python holds it: tensors and tables become arrays, also inside lists."""
+    if hasattr(result, "detach"):  # a tensor of PyTorch, wherever it lies
+        return result.detach().cpu().numpy()
+    if hasattr(result, "to_numpy"):  # a table of pandas
+        return result.to_numpy()
+    if inspect.iscoroutine(result):
+        result.close()  # or Python complains that nobody waited for it
+    return type(result)(_settled(part) for part in result) if type(result) in (list, tuple) else result
 
 
 def _problem(exercise, trial) -> str | None:
     """What is wrong with a trial, in Markdown; None if it is as it should be."""
     call = f"`{_call(exercise, trial.arguments)}`"
     if trial.error is not None:
-        return f"For {call} your function raises `{type(trial.error).__name__}: {trial.error}`."
+        return f"For {call} your function {_raised(trial.error)}"
     if difference(trial.left, trial.arguments) is not None:
         return (
             f"Your function changes what it is given: after {call} the arguments are others than before. "
             "Work on a copy."
         )
-    problem = exercise.same(trial.result, exercise.reference(*copy.deepcopy(trial.arguments)))
+    expected = exercise.reference(*copy.deepcopy(trial.arguments))
+    problem = _compared(exercise, trial.result, expected)
     return None if problem is None else f"For {call} {problem}"
+
+
+def _raised(error) -> str:
+    if isinstance(error, SystemExit):
+        return "ends Python (`exit`). Leave that out: a function ends with `return`."
+    text = f"raises `{said_by(error)}`."
+    never_entered = error.__traceback__.tb_next is None
+    if isinstance(error, TypeError) and never_entered:
+        text += " Does it take the arguments that the exercise names? Keep its first line as it was given."
+    return text
+
+
+def said_by(error: BaseException) -> str:
+    """The name of an exception and its text; the name alone if it has none."""
+    try:
+        text = str(error)
+    except Exception:  # a learner's own exception
+        text = ""
+    return type(error).__name__ + (f": {text}" if text else "")
+
+
+def _no_value(result, expected) -> str | None:
+    """What is to be said of a result that is no value at all, in Markdown; None for any other."""
+    kind = f"it gives a `{type(result).__name__}`"
+    if result is None and expected is not None:
+        return (
+            f"it gives `None`, expected is {_shown(expected)}. Does every way through the function end at a "
+            "`return` with a value?"
+        )
+    if inspect.iscoroutine(result):
+        return f"{kind}, not a result: leave out the `async` before `def`."
+    if inspect.isgenerator(result):
+        return f"{kind}, which makes its values later, one by one. Make a list of them and `return` that."
+    if isinstance(result, AbstractSet) and not isinstance(result, MappingView):
+        return f"{kind}, {_shown(result)}, which has no order. Return a list; expected is {_shown(expected)}."
+    if isinstance(result, Iterator | MappingView):
+        return f"{kind}, which is no list yet: make one of it with `list(...)`."
+    return None
+
+
+def _compared(exercise, answer, expected) -> str | None:
+    try:
+        return _no_value(answer, expected) or exercise.same(answer, expected)
+    except Exception:  # whatever a learner's object does when it is compared
+        return f"it gives {_shown(answer)}, expected is {_shown(expected)}."
 
 
 def _slip_behind(exercise, trials) -> Slip | None:
@@ -237,12 +309,12 @@ def _slip_behind(exercise, trials) -> Slip | None:
 def _alike(exercise, trial, other) -> bool:
     if trial.error is not None or other.error is not None:
         return type(trial.error) is type(other.error)
-    return exercise.same(trial.result, other.result) is None
+    return _compared(exercise, trial.result, other.result) is None
 
 
 def _drawn(exercise, trial):
-    """A picture of a wrong answer; an answer too odd to draw has none."""
-    if exercise.draw is None:
+    """A picture of a wrong answer; an answer too odd to draw, or without end, has none."""
+    if exercise.draw is None or isinstance(trial.result, Iterator):
         return None, ""
     try:
         expected = exercise.reference(*copy.deepcopy(trial.arguments))
@@ -264,7 +336,10 @@ def difference(answer, expected) -> str | None:
     except (TypeError, ValueError):
         return _parts_differ(answer, expected)
     if got.shape != wanted.shape:
-        return f"it gives {_shown(answer)}, {_shape_of(got)}; expected is {_shown(expected)}, {_shape_of(wanted)}."
+        return (
+            f"it gives {_shown(answer)}, {_shape_of(answer, got)}; "
+            f"expected is {_shown(expected)}, {_shape_of(expected, wanted)}."
+        )
     if np.allclose(got, wanted, rtol=TOLERANCE, atol=TOLERANCE, equal_nan=True):
         return None
     return f"it gives {_shown(answer)}, expected is {_shown(expected)}."
@@ -338,23 +413,56 @@ class _TooSlow(BaseException):
 @contextmanager
 def _time_limit(seconds: float) -> Iterator[None]:
     """Raise `_TooSlow` in this thread after `seconds`; works on every system, but not inside one long C call."""
-    thread = ctypes.c_ulong(threading.get_ident())
-    lock, over = threading.Lock(), False
+    thread = threading.get_ident()
+    raise_in = ctypes.pythonapi.PyThreadState_SetAsyncExc
+    lock, ended, over = threading.Lock(), threading.Event(), False
 
-    def stop():
-        with lock:
-            if not over:
-                ctypes.pythonapi.PyThreadState_SetAsyncExc(thread, ctypes.py_object(_TooSlow))
+    def watch():
+        step, left = min(0.1, seconds), seconds
+        while not ended.wait(step):
+            if _importing(thread):
+                continue  # the first `import torch` takes long, and half of it would spoil the whole session
+            left -= step
+            with lock:
+                if (
+                    left <= 0 and not over
+                ):  # at every step: a bare `except:` in a loop swallows the first ones
+                    raise_in(ctypes.c_ulong(thread), ctypes.py_object(_TooSlow))
 
-    timer = threading.Timer(seconds, stop)
-    timer.daemon = True
-    timer.start()
+    threading.Thread(target=watch, daemon=True).start()
     try:
         yield
     finally:
+        over = True  # before anything else, as the exception may still arrive in the next line
         with lock:
-            over = True
-        timer.cancel()
+            raise_in(ctypes.c_ulong(thread), None)  # one that was sent and has not arrived is taken back
+        ended.set()
+
+
+def _importing(thread: int) -> bool:
+    frame = sys._current_frames().get(thread)
+    while frame is not None and frame.f_code.co_filename != "<frozen importlib._bootstrap>":
+        frame = frame.f_back
+    return frame is not None
+
+
+def _no_input(*_):
+    raise RuntimeError("a function gets all it needs as arguments; leave out input()")
+
+
+class _Shortened(io.TextIOBase):
+    """Lets through the first `PRINT_LIMIT` characters that are printed."""
+
+    def __init__(self, stream):
+        self.stream, self.left = stream, PRINT_LIMIT
+
+    def write(self, text):
+        if self.left > 0:
+            self.stream.write(text[: self.left])
+            if len(text) >= self.left:
+                self.stream.write("\n... (what the function prints further is left out)\n")
+        self.left -= len(text)
+        return len(text)
 
 
 def _line_of(error, answer) -> str:
@@ -372,20 +480,37 @@ def _call(exercise, arguments) -> str:
 
 def _shown(value, *, bare: bool = False) -> str:
     """A value, short enough for a message; in backticks unless `bare`."""
-    text = "a function" if callable(value) else repr(_plain(value))
+    nameless = f"an object of the type `{type(value).__name__}`"
+    if callable(value):
+        return "a function"
+    if type(value).__repr__ is object.__repr__:  # an address in memory
+        return nameless
+    try:
+        large = isinstance(value, np.ndarray) and value.size > SHOWN_ENTRIES
+        text = "[...]" if large else repr(_plain(value))
+    except Exception:  # whatever a learner's class does when it is written down
+        return nameless
     if len(text) > 160:
         text = text[:120] + " ... " + text[-30:]
     return text if bare else f"`{text}`"
 
 
 def _plain(value):
-    """A value as people write it down: no numpy types, also inside lists and tuples, and few digits."""
+    """A value as people write it down: no numpy types, also inside lists or dicts, and few digits."""
     if isinstance(value, np.ndarray | np.generic):
         value = value.tolist()
-    if type(value) in (list, tuple):
+    if type(value) in (list, tuple, set):
         return type(value)(_plain(part) for part in value)
+    if type(value) is dict:
+        return {_plain(key): _plain(part) for key, part in value.items()}
     return round(value, 4) if isinstance(value, float) else value
 
 
-def _shape_of(array) -> str:
-    return f"an array of shape {array.shape}" if array.ndim else "a single number"
+def _shape_of(value, array) -> str:
+    """What a value is and how many numbers it holds: a single one, a list of 3, an array of 2 x 3."""
+    if not array.ndim:
+        return "a single number"
+    kind = type(value).__name__ if isinstance(value, list | tuple) else "array"
+    name = {"array": "an array", "list": "a list", "tuple": "a tuple"}.get(kind, f"a {kind}")
+    sides = " x ".join(str(side) for side in array.shape)
+    return f"{name} of {sides} {'number' if array.shape == (1,) else 'numbers'}"

@@ -13,7 +13,7 @@ from IPython.display import display
 from PIL import Image
 
 from rcnn_helpers.course import progress
-from rcnn_helpers.course.exercises.engine import Outcome, Verdict
+from rcnn_helpers.course.exercises.engine import Outcome, Verdict, said_by
 from rcnn_helpers.course.exercises.registry import check, get_exercise, hint, solution
 from rcnn_helpers.errors import DatasetError
 
@@ -77,8 +77,7 @@ def _why_there_is_no_answer(name: str, code: str, error: BaseException | None) -
         line = (error.text or "").strip()
         return Outcome.ERROR, f"Python cannot read line {error.lineno} of the cell, `{line}`: {error.msg}."
     if error is not None:
-        said = f"`{type(error).__name__}: {error}`"
-        return Outcome.ERROR, f"The cell raises {said} before its function is called."
+        return Outcome.ERROR, f"The cell raises `{said_by(error)}` before its function is called."
     missing = f"The cell defines no function `{name}`; it needs a line `def {name}(...)`."
     return (Outcome.NOT_ATTEMPTED if code.strip() in ("", "...") else Outcome.ERROR), missing
 

@@ -263,7 +263,7 @@ def _class_scores_cases(rng):
         features = rng.integers(0, 6, (n_regions, n_features))  # after a rectifier none is negative
         weights, biases = rng.normal(size=(n_classes, n_features)), rng.normal(size=n_classes) - 1
         random.append((features, weights.round(1), biases.round(1)))
-    return [tuple(np.asarray(array, dtype=np.float64) for array in case) for case in by_hand] + random
+    return [tuple(np.asarray(array, dtype=np.float64) for array in case) for case in by_hand + random]
 
 
 def _softmax(scores):
