@@ -112,7 +112,7 @@ def draw_detections(image, boxes, names, values=None, *, outcomes=None, truth=No
     image : uint8 array of shape [H, W, 3]
     boxes : array-like of shape [N, 4]
     names : sequence of str
-        The class of each detection.
+        The class of each detection; an empty one leaves the box without a label.
     values : sequence of float, optional
         A precision or score for each; NaN is left out.
     outcomes : sequence of str, optional
@@ -126,7 +126,7 @@ def draw_detections(image, boxes, names, values=None, *, outcomes=None, truth=No
     styles = ["detection"] * len(boxes) if outcomes is None else [str(outcome) for outcome in outcomes]
     values = [np.nan] * len(boxes) if values is None else values
     labels = [
-        f"{STYLES[style].mark}{name}{'' if np.isnan(value) else f' {value:.2f}'}"
+        f"{STYLES[style].mark}{name}{'' if np.isnan(value) else f' {value:.2f}'}" if name else ""
         for style, name, value in zip(styles, names, values, strict=True)
     ]
     truth = as_boxes([] if truth is None else truth)

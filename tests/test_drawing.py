@@ -153,6 +153,8 @@ def test_detections_are_labelled_with_class_and_precision(monkeypatch):
     assert labels == ["✓ car 0.83", "✗ cow", ""]
     assert styles == ["tp", "fp", "truth"]
     assert len(boxes) == 3
+    draw_detections(GREY, [[0, 0, 10, 10]], [""], [0.5], outcomes=["tp"])
+    assert seen.pop()[2] == [""], "without a name there is no label"
     draw_detections(GREY, [[0, 0, 10, 10]], ["car"])
     assert seen[1][2] == ["car"] and seen[1][3] == ["detection"]
 

@@ -11,6 +11,8 @@ from rcnn_helpers.widgets.controls import dropdown, fraction_slider, score_slide
 from rcnn_helpers.widgets.explorer import Explorer
 from rcnn_helpers.widgets.pictures import ImageCache, View, as_picture, names_for
 
+_MOST_LABELLED = 20  # more labels would hide the picture
+
 
 class SuppressionExplorer(Explorer):
     """Scores of all regions of one image, before and after non-maximum suppression.
@@ -27,7 +29,7 @@ class SuppressionExplorer(Explorer):
         Threshold at first.
     """
 
-    _MOST_DRAWN, _MOST_LABELLED = 300, 20
+    _MOST_DRAWN = 300
 
     def __init__(self, image, boxes, scores, classes, *, truth=None, names=None, score: float = 0.0):
         self._view = View(as_picture(image))
@@ -59,13 +61,11 @@ class SuppressionExplorer(Explorer):
         truth = self.truth[[each in (name, "") for each in self.names]]
         kept_drawn = kept[: self._MOST_DRAWN]
         boxes = np.concatenate([self.boxes[kept_drawn], truth])
-        labels = [f"{name} {scores[i]:.2f}" for i in kept[: self._MOST_LABELLED]]
+        labels = [f"{name} {scores[i]:.2f}" for i in kept[:_MOST_LABELLED]]
         labels += [""] * (len(boxes) - len(labels))
         styles = ["detection"] * len(kept_drawn) + ["truth"] * len(truth)
         picture = draw_boxes(picture, self._view.scaled(boxes), labels, styles)
-        some = (
-            f"; the best {self._MOST_LABELLED} with their scores" if len(kept) > self._MOST_LABELLED else ""
-        )
+        some = f"; the best {_MOST_LABELLED} with their scores" if len(kept) > _MOST_LABELLED else ""
         return picture, (
             f"{len(candidates)} of {len(scores)} regions score {score:.2f} or more for {name}. Suppression above "
             f"an IoU of {iou_threshold:.2f} keeps {len(kept)} (solid{some}) and drops {len(dropped)} (dotted)."
@@ -112,11 +112,12 @@ class DetectionExplorer(Explorer):
         missed = wanted.copy()
         missed[self.evaluation.match_object[rows[outcomes == "tp"]]] = False
         picture = self._picture(image_id, rows, annotation, missed)
+        some = f"; only the best {_MOST_LABELLED} are labelled" if len(rows) > _MOST_LABELLED else ""
         right, wrong = int((outcomes == "tp").sum()), int(np.isin(outcomes, ["fp", "duplicate"]).sum())
         return picture, (
             f"Image {image_id}, score {score:.2f} or more: {right} right and {wrong} wrong detections; "
             f"{int(wanted.sum() - missed.sum())} of {int(wanted.sum())} objects found. The number behind a class "
-            "is the precision at that score."
+            f"is the precision at that score{some}."
         )
 
     def _rows(self, score, image_id, name):
@@ -143,12 +144,13 @@ class DetectionExplorer(Explorer):
         precisions = [
             result.precision_at(name, score) for name, score in zip(names, found.scores[rows], strict=True)
         ]
+        labelled = [name if rank < _MOST_LABELLED else "" for rank, name in enumerate(names)]
         lost = np.flatnonzero(missed)
         view = View(self._images[image_id])
         return draw_detections(
             view.image,
             view.scaled(np.concatenate([found.boxes[rows], as_boxes(annotation.boxes)[lost]])),
-            names + [annotation.names[i] for i in lost],
+            labelled + [annotation.names[i] for i in lost],
             precisions + [np.nan] * len(lost),
             outcomes=[*result.outcomes[rows].tolist(), *["missed"] * len(lost)],
         )

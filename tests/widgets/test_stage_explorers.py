@@ -9,6 +9,7 @@ from rcnn_helpers import widgets
 from rcnn_helpers.drawing import rgb
 from rcnn_helpers.errors import DisplayError
 from rcnn_helpers.evaluation import Detections, evaluate
+from rcnn_helpers.widgets import detection
 
 BOXES = np.array([[20, 30, 90, 80], [110, 40, 180, 130]], dtype=np.float32)
 NAMES = ("cat", "dog")
@@ -225,6 +226,19 @@ def test_what_is_no_picture_is_refused_by_name(tree, picture):
             DisplayError, match="an image is a uint8 array .* read files with images.read_image"
         ):
             make()
+
+
+def test_detection_explorer_labels_only_the_best_of_many(dataset, monkeypatch):
+    n = 30
+    boxes = np.tile([5, 5, 30, 30], (n, 1))
+    found = Detections(("a",), NAMES, np.zeros(n, int), np.zeros(n, int), np.arange(n), boxes)
+    explorer = widgets.DetectionExplorer(dataset, found, evaluate(found, dataset))
+    labels = []
+    draw = detection.draw_detections
+    monkeypatch.setattr(detection, "draw_detections", lambda *a, **k: labels.extend(a[2]) or draw(*a, **k))
+    assert "only the best 20 are labelled" in explorer.describe(score=0.0)
+    assert labels[:n] == [NAMES[0]] * 20 + [""] * 10
+    assert "labelled" not in explorer.describe(score=15.0)
 
 
 def test_detection_explorer_of_an_image_where_nothing_was_found(dataset):
