@@ -171,7 +171,7 @@ def mean_for_many(values):
         (
             lambda values: np.ones((3000, 3000)),
             Outcome.WRONG,
-            "it gives `[...]`, an array of 3000 x 3000 numbers;",
+            "gives `[...]`, an array of 3000 x 3000 numbers;",
         ),
         (lambda values: (np.ones(2), np.ones(2)), Outcome.WRONG, "a tuple of 2 x 2 numbers"),
         (lambda values: object(), Outcome.WRONG, "an object of the type `object`"),

@@ -76,6 +76,18 @@ def test_registering_twice_is_registering_once(shell):
     assert shell.input_transformers_cleanup == before
 
 
+def test_exit_does_not_end_the_kernel(shell):
+    left = []
+    shell.user_ns["exit"] = shell.user_ns["quit"] = lambda: left.append("the kernel is gone")
+    for code in ("def iou(box, other):\n    exit()\n", "quit()\n"):
+        verdict, panel = _run(shell, code)
+        assert verdict.outcome is Outcome.ERROR and "exit" in verdict.message.lower()
+        panel.check.click()
+    assert not left
+    shell.user_ns["exit"]()
+    assert left
+
+
 def test_the_learners_interrupt_stops_the_cell(shell):
     with pytest.raises(KeyboardInterrupt):
         magic.run_exercise(shell, "iou", "raise KeyboardInterrupt")

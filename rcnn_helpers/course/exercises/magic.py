@@ -5,7 +5,9 @@ empty, wrong or broken answer does not stop "Run All": the reference takes the f
 """
 
 import io
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import ipywidgets
 import mistune
@@ -56,20 +58,33 @@ def run_exercise(shell, name: str, code: str) -> None:
     """
     exercise = get_exercise(name)
     shell.user_ns.pop(name, None)  # an older answer must not pass for one that could not be run
-    # The comment stands in the place of the magic, so that line numbers are those of the cell.
-    result = shell.run_cell(f"# exercise {name}\n{code}", store_history=False)
+    with _exit_disarmed(shell):
+        # The comment stands in the place of the magic, so that line numbers are those of the cell.
+        result = shell.run_cell(f"# exercise {name}\n{code}", store_history=False)
     error = result.error_before_exec or result.error_in_exec
     if isinstance(error, KeyboardInterrupt):
         raise error
     answer = shell.user_ns.get(name)
     if error is None and answer is not None:
-        verdict = check(name, answer)
+        with _exit_disarmed(shell):
+            verdict = check(name, answer)
     else:
         verdict = Verdict(exercise, *_why_there_is_no_answer(name, code, error), exercise.reference)
         progress.record_outcome(name, str(verdict.outcome))
     shell.user_ns[name] = verdict.function
     display(verdict)
-    display(ExercisePanel(verdict, answer))
+    display(ExercisePanel(verdict, answer, shell))
+
+
+@contextmanager
+def _exit_disarmed(shell) -> Iterator[None]:
+    """In a notebook `exit()` ends the kernel; while an exercise is run it is an exception like any other."""
+    armed = {name: shell.user_ns[name] for name in ("exit", "quit") if name in shell.user_ns}
+    shell.user_ns.update(dict.fromkeys(armed, sys.exit))
+    try:
+        yield
+    finally:
+        shell.user_ns.update(armed)
 
 
 def _why_there_is_no_answer(name: str, code: str, error: BaseException | None) -> tuple[Outcome, str]:
@@ -91,10 +106,11 @@ class ExercisePanel(ipywidgets.VBox):
         Of the check that has just been shown.
     answer : callable or None
         The learner's function; None if the cell could not be run.
+    shell : IPython shell
     """
 
-    def __init__(self, verdict: Verdict, answer: Callable | None):
-        self.name, self.answer = verdict.exercise.name, answer
+    def __init__(self, verdict: Verdict, answer: Callable | None, shell):
+        self.name, self.answer, self.shell = verdict.exercise.name, answer, shell
         self._seed = self._hints = 0
         self.check = ipywidgets.Button(description="Check on new cases", disabled=answer is None)
         self.hint = ipywidgets.Button(description="Hint")
@@ -118,7 +134,8 @@ class ExercisePanel(ipywidgets.VBox):
 
     def _check(self, _button):
         self._seed += 1
-        verdict = check(self.name, self.answer, seed=self._seed)
+        with _exit_disarmed(self.shell):
+            verdict = check(self.name, self.answer, seed=self._seed)
         self._show_picture(verdict)
         self._say(f"{verdict.text}\n\n{verdict.alt}")
 
