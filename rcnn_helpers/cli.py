@@ -447,7 +447,7 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument("--profile", choices=sorted(settings.PROFILES))
     command.add_argument("--no-notebooks", action="store_true", help="run the stages only")
     command.add_argument(
-        "--record", action="store_true", help="write what the stages took into data/costs.csv"
+        "--record", action="store_true", help="write what stages and notebooks took into data/costs.csv"
     )
     _common_options(command)
     return parser

@@ -1,7 +1,7 @@
 """What each step of the course takes, as it was measured, for a notebook's first cell to say.
 
-``data/costs.csv`` holds seconds and memory of every stage and notebook, with machine and date. ``rcnn course
---record`` and ``make notebooks`` write it.
+``data/costs.csv`` holds seconds and memory of every stage and notebook, with machine and date; ``rcnn
+course --record`` writes it.
 """
 
 import datetime

@@ -245,18 +245,6 @@ def run_all(
     return runs
 
 
-def record_costs(runs: dict[str, Run]) -> None:
-    """Keep what the student notebooks took, for their first cells to say."""
-    from rcnn_helpers import settings
-
-    steps = {
-        f"notebook {name[:2]}": (run.seconds, run.memory)
-        for name, run in runs.items()
-        if not name.startswith(SOLUTIONS)
-    }
-    costs.record(settings.get_profile().name, settings.choose_device(), steps)
-
-
 def main(arguments: list[str] | None = None) -> None:
     """Entry point of ``python -m rcnn_helpers.course.notebooks``."""
     parser = argparse.ArgumentParser(
@@ -278,9 +266,7 @@ def main(arguments: list[str] | None = None) -> None:
         ]
         if problems:
             sys.exit("\n".join(problems))
-    runs = run_all(write=options.write, only=options.only.split(",") if options.only else None)
-    if options.write:
-        record_costs(runs)
+    run_all(write=options.write, only=options.only.split(",") if options.only else None)
 
 
 if __name__ == "__main__":

@@ -17,7 +17,7 @@ def run_course(*, profile: str | None = None, notebooks: bool = True, record: bo
     notebooks : bool
         Execute the notebooks as well. They are not saved: ``make notebooks`` does that.
     record : bool
-        Write what the stages took that were not in the cache into ``data/costs.csv``.
+        Write what the notebooks took, and the stages that were not in the cache, into ``data/costs.csv``.
 
     Returns
     -------
@@ -39,14 +39,16 @@ def run_course(*, profile: str | None = None, notebooks: bool = True, record: bo
         print(
             f"  {stage:34s} {seconds[stage]:7.1f} s{'' if was_missing else '  (from the cache)'}", flush=True
         )
-    if record:
-        costs.record(course.profile.name, course.device, measured)
     evaluation = course.evaluation
     recall = _recall(course)
     if notebooks:
         from rcnn_helpers.course.notebooks import run_all
 
-        seconds["notebooks"] = sum(run.seconds for run in run_all(write=False, solutions=False).values())
+        runs = run_all(write=False, solutions=False)
+        seconds["notebooks"] = sum(run.seconds for run in runs.values())
+        measured |= {f"notebook {name[:2]}": (run.seconds, run.memory) for name, run in runs.items()}
+    if record:
+        costs.record(course.profile.name, course.device, measured)
     result = {
         "profile": course.profile.name,
         "device": course.device,
