@@ -229,9 +229,9 @@ print(
 
 # %% [markdown]
 # **Stage 4: scores.** One linear *support vector machine* (SVM) for each class ([notebook
-# 05](05_svm_training.ipynb)). Its score of a region is a weighted sum of the region's features, plus a constant. For all regions and all classes at
-# once that is **one matrix product**: regions x features times features x classes. In the paper, about 2000
-# x 4096 times 4096 x N (sec. 2.2).
+# 05](05_svm_training.ipynb)). Its score of a region is a weighted sum of the region's features, plus a constant. For
+# all regions and all classes at once that is **one matrix product**: regions x features times features x classes.
+# In the paper, about 2000 x 4096 times 4096 x N (sec. 2.2).
 #
 # **By hand.** Two regions with three features, and two classes:
 #
@@ -533,8 +533,8 @@ display(
     Markdown(
         f"- **Same proposals, other features.** UVA uses the same selective search boxes, with bags of visual words: "
         f"{uva} against R-CNN's {rcnn} on VOC 2010.\n"
-        f"- **Against the popular deformable part models (DPM):** {dpm} on VOC 2010; R-CNN adds {rcnn - dpm:.1f} points, and with bounding-box "
-        f"regression (BB) {table_1.mAP['R-CNN BB'] - dpm:.1f}.\n"
+        f"- **Against the popular deformable part models (DPM):** {dpm} on VOC 2010; R-CNN adds "
+        f"{rcnn - dpm:.1f} points, and with bounding-box regression (BB) {table_1.mAP['R-CNN BB'] - dpm:.1f}.\n"
         f"- **Pre-training carries over.** Without any training of the network on VOC, fc7 reaches {plain} on VOC 2007; "
         f"fine-tuning (FT) lifts it to {ft}."
     )
