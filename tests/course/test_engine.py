@@ -59,6 +59,12 @@ def mean_half_done(values):
     return total / count
 
 
+def mean_beside_the_dots(values):
+    """Written below the stub's line, which was left."""
+    ...  # your code
+    return sum(values) / len(values)
+
+
 def mean_with_an_ellipsis_that_belongs(values):
     return np.asarray(values)[..., :].mean()
 
@@ -74,6 +80,7 @@ def mean_with_a_bug(values):
         (lambda values: np.float32(np.mean(values)), Outcome.PASS, "3 cases"),
         (lambda values: np.mean(values) + 1e-6, Outcome.PASS, "3 cases"),
         (mean_with_an_ellipsis_that_belongs, Outcome.PASS, "3 cases"),
+        (mean_beside_the_dots, Outcome.PASS, "3 cases"),
         (np.sum, Outcome.WRONG, "You forgot to divide. For `mean([1.0, 2.0, 6.0])` it gives `9.0`"),
         (np.median, Outcome.WRONG, "That is the median."),
         (np.max, Outcome.WRONG, "For `mean([1.0, 2.0, 6.0])` it gives `6.0`, expected is `3.0`."),

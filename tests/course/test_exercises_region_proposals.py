@@ -220,3 +220,18 @@ def test_mutants_of_recall(mutant, outcome):
     verdict = judge(RECALL, mutant)
     assert verdict.outcome is outcome
     assert not any(verdict.message.startswith(slip.message) for slip in RECALL.slips)
+
+
+def test_no_case_of_merge_step_is_a_tie():
+    """Whoever adds the three terms in another order must not lose to rounding."""
+    for seed in range(5):
+        for sizes, corners, histograms, pairs in MERGE_STEP.cases(np.random.default_rng(seed)):
+            picture, similarities = sum(sizes), []
+            for i, j in pairs:
+                both = sizes[i] + sizes[j]
+                low, high = np.minimum(corners[i], corners[j]), np.maximum(corners[i], corners[j])
+                around = (high[2] - low[0]) * (high[3] - low[1])
+                colour = np.minimum(histograms[i], histograms[j]).sum()
+                similarities.append(colour + (1 - both / picture) + (1 - (around - both) / picture))
+            similarities.sort()
+            assert len(pairs) == 1 or similarities[-1] - similarities[-2] > 1e-3

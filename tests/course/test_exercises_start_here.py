@@ -200,3 +200,9 @@ def _constant_inside_the_loop(features, weights, biases):
 def test_mutants_of_class_scores(mutant, outcome):
     verdict = judge(CLASS_SCORES, mutant)
     assert verdict.outcome is outcome and _no_slip_named(verdict)
+
+
+def test_all_arrays_of_class_scores_have_one_type():
+    """PyTorch refuses to multiply whole numbers with real ones; that is not what is asked here."""
+    for case in CLASS_SCORES.cases(np.random.default_rng(0)):
+        assert {array.dtype for array in case} == {np.dtype(np.float64)}

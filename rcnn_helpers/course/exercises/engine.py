@@ -171,9 +171,6 @@ def judge(exercise: Exercise, answer: Callable, *, seed: int = 0, time_limit: fl
         return verdict(
             Outcome.ERROR, f"`{exercise.name}` is {_shown(answer)}; it must be a function (`def ...`)."
         )
-    blank = _unfinished(answer)
-    if blank:
-        return verdict(Outcome.NOT_ATTEMPTED, blank)
     cases = exercise.cases(np.random.default_rng(seed))
     printed = _Shortened(sys.stdout)
     try:
@@ -185,6 +182,15 @@ def judge(exercise: Exercise, answer: Callable, *, seed: int = 0, time_limit: fl
             f"It was stopped after {time_limit:g} seconds. Is there a loop that never ends? "
             "Whatever a loop waits for must change inside it.",
         )
+    for trial in trials:
+        problem = _problem(exercise, trial)
+        if problem is not None:
+            break
+    else:
+        return verdict(Outcome.PASS, f"{len(trials)} cases agree with the reference.")
+    blank = _unfinished(answer)  # asked last: a `...` left beside a right answer does no harm
+    if blank:
+        return verdict(Outcome.NOT_ATTEMPTED, blank)
     if all(trial.result is Ellipsis for trial in trials):
         return verdict(Outcome.NOT_ATTEMPTED, f"Write `{exercise.name}` in place of the `...`.")
     if all(trial.result is None and trial.error is None for trial in trials):
@@ -194,12 +200,6 @@ def judge(exercise: Exercise, answer: Callable, *, seed: int = 0, time_limit: fl
             else "Is there a `return` at its end?"
         )
         return verdict(Outcome.WRONG, f"Your function returns nothing (`None`) each time. {remedy}")
-    for trial in trials:
-        problem = _problem(exercise, trial)
-        if problem is not None:
-            break
-    else:
-        return verdict(Outcome.PASS, f"{len(trials)} cases agree with the reference.")
     slip = _slip_behind(exercise, trials)
     if trial.error is not None and slip is None:
         return verdict(Outcome.ERROR, problem + _line_of(trial.error, answer))
