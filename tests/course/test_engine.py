@@ -1,11 +1,12 @@
 """The exercise engine: outcomes, what it says, and that nothing a learner writes gets through."""
 
 import dataclasses
+import sys
 
 import numpy as np
 import pytest
 
-from rcnn_helpers.course.exercises import Exercise, Outcome, Slip
+from rcnn_helpers.course.exercises import Exercise, Outcome, Slip, engine
 from rcnn_helpers.course.exercises.engine import difference, judge, unfinished
 
 MEAN = Exercise(
@@ -194,6 +195,28 @@ def mean_for_many(values):
 def test_odd_results_are_called_what_they_are(answer, outcome, said):
     verdict = judge(MEAN, answer)
     assert (verdict.outcome, said in verdict.message) == (outcome, True), verdict.message
+
+
+def test_arguments_made_odd_have_been_changed():
+    def spoiling(values):
+        total = sum(values) / len(values)
+        values[0] = Incomparable()
+        return total
+
+    of_lists = dataclasses.replace(MEAN, cases=lambda rng: [([2.0],), ([1.0, 2.0, 6.0],)])
+    assert "changes what it is given" in judge(of_lists, spoiling).message
+
+
+def test_of_huge_results_only_the_shape_is_kept(monkeypatch):
+    monkeypatch.setattr(engine, "KEPT_BYTES", 8_000)
+    results = []
+
+    def huge(values):
+        results.append(np.ones((50, 40)))
+        return results[-1]
+
+    assert "`[...]`, an array of 50 x 40 numbers" in judge(MEAN, huge).message
+    assert all(sys.getrefcount(result) <= 3 for result in results)  # the list, the loop, the call
 
 
 def test_tensors_and_tables_count_by_their_numbers():

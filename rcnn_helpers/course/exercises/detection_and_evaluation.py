@@ -570,6 +570,11 @@ REGRESSION_TARGETS = Exercise(
             "Your centres are whole numbers: `//` cuts off the half. A centre may lie between two pixels.",
         ),
         Slip(
+            lambda proposal, truth: _targets_reference(truth, proposal),
+            "You have the two boxes exchanged: your numbers lead from the truth to the proposal. The first "
+            "argument is the proposal, and it must become the truth.",
+        ),
+        Slip(
             _wrong_targets(lambda p, p_size, g, g_size: (g - p) / g_size, _right_growth),
             "You divide by the size of the *true* box. At test time nobody knows that one; divide by the "
             "proposal's.",
