@@ -14,7 +14,7 @@ from rcnn_helpers.errors import DatasetError, SettingsError
 CONTEXT_PADDING = 16
 # Proposals (sec. 2.2): "around 2000" boxes an image from selective search's fast mode.
 MAX_PROPOSALS = 2000
-# Features (App. B of the code's README): mean L2 norm of a feature after scaling.
+# Features (released code): mean L2 norm of a feature after scaling.
 FEATURE_NORM = 20.0
 # SVMs (sec. 2.3 and the released code): regularisation, weight of positives, scale of the bias column.
 SVM_C = 1e-3
@@ -27,7 +27,7 @@ NEVER_FIRES = -1e4
 # Bounding-box regression (App. C): weight of the ridge penalty; a proposal teaches above this IoU with an object.
 BOX_REGRESSION_PENALTY = 1000.0
 BOX_REGRESSION_IOU = 0.6
-# Detection (sec. 2.2 and the released code): greedy suppression above this IoU.
+# Detection (sec. 2.2): greedy suppression above an IoU; the paper learns it, this is the released code's.
 NMS_IOU = 0.3
 # Detection (released code): regions kept for a class, per image, and on average over all images.
 MAX_PER_IMAGE = 100
