@@ -226,7 +226,9 @@ def test_tensors_and_tables_count_by_their_numbers():
     def with_gradients(values):
         return torch.tensor(list(values), requires_grad=True).mean()
 
-    assert judge(MEAN, with_gradients).outcome is Outcome.PASS
+    verdict = judge(MEAN, with_gradients)
+    assert verdict.outcome is Outcome.PASS and "into NumPy arrays" in verdict.message
+    assert np.isclose(verdict.function(values=[1.0, 3.0]), 2.0)  # numpy refuses tensors with gradients
     pair = dataclasses.replace(MEAN, reference=lambda values: [len(values), 1], slips=())
     for answer in (
         lambda values: [torch.tensor(len(values)), torch.tensor(1.0, requires_grad=True)],

@@ -9,6 +9,7 @@ named. That the checker tells right from wrong is tested with those same slips, 
 import ast
 import copy
 import ctypes
+import functools
 import inspect
 import io
 import linecache
@@ -113,7 +114,7 @@ class Verdict:
     message : str
         Markdown.
     function : callable
-        The learner's where it passed, else the reference.
+        The learner's where it passed (made to return arrays where it returns tensors), else the reference.
     picture : uint8 array of shape [H, W, 3], optional
     alt : str
         What the picture shows.
@@ -164,8 +165,7 @@ def judge(exercise: Exercise, answer: Callable, *, seed: int = 0, time_limit: fl
         Whatever the answer does: its exceptions are caught and explained. Only Ctrl-C gets through.
     """
 
-    def verdict(outcome, message, picture=None, alt=""):
-        function = answer if outcome is Outcome.PASS else exercise.reference
+    def verdict(outcome, message, picture=None, alt="", function=exercise.reference):
         return Verdict(exercise, outcome, message, function, picture, alt)
 
     if not callable(answer):
@@ -188,7 +188,11 @@ def judge(exercise: Exercise, answer: Callable, *, seed: int = 0, time_limit: fl
         if problem is not None:
             break
     else:
-        return verdict(Outcome.PASS, f"{len(trials)} cases agree with the reference.")
+        message = f"{len(trials)} cases agree with the reference."
+        if all(trial.plain for trial in trials):
+            return verdict(Outcome.PASS, message, function=answer)
+        message += " Its tensors or tables are turned into NumPy arrays for the cells below."
+        return verdict(Outcome.PASS, message, function=_settling(answer))
     blank = _unfinished(answer)  # asked last: a `...` left beside a right answer does no harm
     if blank:
         return verdict(Outcome.NOT_ATTEMPTED, blank)
@@ -216,12 +220,15 @@ class _Trial:
     left: tuple
     result: object = None
     error: BaseException | None = None
+    plain: bool = True  # the result is the very thing that the answer returned
 
 
 def _try(function, arguments) -> _Trial:
     given = copy.deepcopy(arguments)
     try:
-        return _Trial(arguments, given, result=_settled(function(*given)))
+        raw = function(*given)
+        result = _settled(raw)
+        return _Trial(arguments, given, result=result, plain=result is raw)
     except (KeyboardInterrupt, _TooSlow):
         raise
     except BaseException as error:  # whoever calls exit() does not mean to end the notebook
@@ -238,7 +245,18 @@ def _settled(result):
         return np.broadcast_to(np.nan, result.shape)  # surely wrong: its shape is kept, not its memory
     if inspect.iscoroutine(result):
         result.close()  # or Python complains that nobody waited for it
-    return type(result)(_settled(part) for part in result) if type(result) in (list, tuple) else result
+    if type(result) in (list, tuple):
+        parts = type(result)(_settled(part) for part in result)
+        return result if all(part is raw for part, raw in zip(parts, result, strict=True)) else parts
+    return result
+
+
+def _settling(function):
+    @functools.wraps(function)
+    def settling(*arguments, **named):
+        return _settled(function(*arguments, **named))
+
+    return settling
 
 
 def _problem(exercise, trial) -> str | None:
