@@ -76,6 +76,7 @@ def test_registering_twice_is_registering_once(shell):
     assert shell.input_transformers_cleanup == before
 
 
+@pytest.mark.filterwarnings("ignore:To exit")
 def test_exit_does_not_end_the_kernel(shell):
     left = []
     shell.user_ns["exit"] = shell.user_ns["quit"] = lambda: left.append("the kernel is gone")

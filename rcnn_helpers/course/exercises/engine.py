@@ -228,6 +228,8 @@ def _try(function, arguments) -> _Trial:
     try:
         raw = function(*given)
         result = _settled(raw)
+        if isinstance(result, np.ndarray) and result.nbytes > KEPT_BYTES:
+            result = np.broadcast_to(np.nan, result.shape)  # surely wrong: its shape is kept, not its memory
         return _Trial(arguments, given, result=result, plain=result is raw)
     except (KeyboardInterrupt, _TooSlow):
         raise
@@ -241,8 +243,6 @@ def _settled(result):
         return result.detach().cpu().numpy()
     if hasattr(result, "to_numpy"):  # a table of pandas
         return result.to_numpy()
-    if isinstance(result, np.ndarray) and result.nbytes > KEPT_BYTES:
-        return np.broadcast_to(np.nan, result.shape)  # surely wrong: its shape is kept, not its memory
     if inspect.iscoroutine(result):
         result.close()  # or Python complains that nobody waited for it
     if type(result) in (list, tuple):
