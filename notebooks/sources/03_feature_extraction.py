@@ -173,8 +173,8 @@ def walk(module, cells=227, channels=3):
 
 # %%
 with torch.device("meta"):  # shapes only, no numbers
-    full = walk(build_tnet(1000))
-layers = walk(network.module)
+    full_tnet = build_tnet(1000)
+full, layers = walk(full_tnet), walk(network.module)
 meet("03 conv2 sees", int(layers.sees["conv2"]))
 meet("03 most parameters", layers.parameters.idxmax())
 beside = {network.name: layers, "T-Net (the paper's)": full.drop(columns=["sees", "apart"])}

@@ -165,51 +165,67 @@ def judge(exercise: Exercise, answer: Callable, *, seed: int = 0, time_limit: fl
         Whatever the answer does: its exceptions are caught and explained. Only Ctrl-C gets through.
     """
 
-    def verdict(outcome, message, picture=None, alt="", function=exercise.reference):
-        return Verdict(exercise, outcome, message, function, picture, alt)
-
+    reference = exercise.reference
     if not callable(answer):
-        return verdict(
-            Outcome.ERROR, f"`{exercise.name}` is {_shown(answer)}; it must be a function (`def ...`)."
-        )
+        message = f"`{exercise.name}` is {_shown(answer)}; it must be a function (`def ...`)."
+        return Verdict(exercise, Outcome.ERROR, message, reference)
     cases = exercise.cases(np.random.default_rng(seed))
     printed = _Shortened(sys.stdout)
     try:
         with redirect_stdout(printed), patch("builtins.input", _no_input), _time_limit(time_limit):
             trials = [_try(answer, arguments) for arguments in cases]
     except _TooSlow:
-        return verdict(
-            Outcome.ERROR,
+        message = (
             f"It was stopped after {time_limit:g} seconds. Is there a loop that never ends? "
-            "Whatever a loop waits for must change inside it.",
+            "Whatever a loop waits for must change inside it."
         )
-    for trial in trials:
-        problem = _problem(exercise, trial)
-        if problem is not None:
-            break
-    else:
-        message = f"{len(trials)} cases agree with the reference."
-        if all(trial.plain for trial in trials):
-            return verdict(Outcome.PASS, message, function=answer)
-        message += " Its tensors or tables are turned into NumPy arrays for the cells below."
-        return verdict(Outcome.PASS, message, function=_settling(answer))
-    blank = _unfinished(answer)  # asked last: a `...` left beside a right answer does no harm
+        return Verdict(exercise, Outcome.ERROR, message, reference)
+    problems = [_problem(exercise, trial) for trial in trials]
+    if not any(problems):
+        return _passed(exercise, answer, trials)
+    blank = _left_blank(
+        exercise, answer, trials
+    )  # asked late: a `...` left beside a right answer does no harm
     if blank:
-        return verdict(Outcome.NOT_ATTEMPTED, blank)
-    if all(trial.result is Ellipsis for trial in trials):
-        return verdict(Outcome.NOT_ATTEMPTED, f"Write `{exercise.name}` in place of the `...`.")
+        return Verdict(exercise, Outcome.NOT_ATTEMPTED, blank, reference)
     if all(trial.result is None and trial.error is None for trial in trials):
-        remedy = (
-            "It prints; only `return` hands a result over."
-            if printed.left < PRINT_LIMIT
-            else "Is there a `return` at its end?"
-        )
-        return verdict(Outcome.WRONG, f"Your function returns nothing (`None`) each time. {remedy}")
+        return Verdict(exercise, Outcome.WRONG, _nothing_returned(printed), reference)
+    return _explained(exercise, answer, trials, problems)
+
+
+def _passed(exercise, answer, trials) -> Verdict:
+    message = f"{len(trials)} cases agree with the reference."
+    if all(trial.plain for trial in trials):
+        return Verdict(exercise, Outcome.PASS, message, answer)
+    message += " Its tensors or tables are turned into NumPy arrays for the cells below."
+    return Verdict(exercise, Outcome.PASS, message, _settling(answer))
+
+
+def _left_blank(exercise, answer, trials) -> str | None:
+    if all(trial.result is Ellipsis for trial in trials):
+        return f"Write `{exercise.name}` in place of the `...`."
+    return _unfinished(answer)
+
+
+def _nothing_returned(printed) -> str:
+    has_printed = printed.left < PRINT_LIMIT
+    remedy = (
+        "It prints; only `return` hands a result over." if has_printed else "Is there a `return` at its end?"
+    )
+    return f"Your function returns nothing (`None`) each time. {remedy}"
+
+
+def _explained(exercise, answer, trials, problems) -> Verdict:
+    """The verdict on an answer that failed: its first problem, and the slip behind all of them if one is known."""
+    trial, problem = next(
+        (trial, problem) for trial, problem in zip(trials, problems, strict=True) if problem
+    )
     slip = _slip_behind(exercise, trials)
     if trial.error is not None and slip is None:
-        return verdict(Outcome.ERROR, problem + _line_of(trial.error, answer))
-    picture, alt = _drawn(exercise, trial)
-    return verdict(Outcome.WRONG, f"{slip.message} {problem}" if slip else problem, picture, alt)
+        message = problem + _line_of(trial.error, answer)
+        return Verdict(exercise, Outcome.ERROR, message, exercise.reference)
+    message = f"{slip.message} {problem}" if slip else problem
+    return Verdict(exercise, Outcome.WRONG, message, exercise.reference, *_drawn(exercise, trial))
 
 
 @dataclass(frozen=True)
