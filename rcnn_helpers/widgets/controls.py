@@ -4,6 +4,7 @@ import ipywidgets
 import numpy as np
 
 from rcnn_helpers.errors import DisplayError
+from rcnn_helpers.settings import NEVER_FIRES
 
 _LOOK = {"layout": {"width": "480px", "max_width": "100%"}, "style": {"description_width": "130px"}}
 
@@ -19,10 +20,15 @@ def fraction_slider(description: str, value: float):
 
 
 def score_slider(description: str, scores, value: float):
-    """A slider over the range of `scores`, in steps of 0.05, at `value` or as near as the range allows."""
+    """A slider over the range of `scores`, in steps of 0.05, at `value` or as near as the range allows.
+
+    The score of classes that could not be trained is left out: its distance would leave no room for the others.
+    """
+    scores = np.asarray(scores)
     if np.isnan(scores).any():
         raise DisplayError("scores hold NaN, which is neither above nor below any threshold; leave those out")
-    low, high = (float(np.min(scores)), float(np.max(scores))) if np.size(scores) else (-1.0, 1.0)
+    scores = scores[scores > NEVER_FIRES]
+    low, high = (float(scores.min()), float(scores.max())) if scores.size else (-1.0, 1.0)
     low, high = np.floor(low * 20) / 20, np.ceil(high * 20) / 20
     value = min(max(value, low), high)
     return ipywidgets.FloatSlider(value=value, min=low, max=high, step=0.05, description=description, **_LOOK)

@@ -9,6 +9,7 @@ from rcnn_helpers import widgets
 from rcnn_helpers.drawing import rgb
 from rcnn_helpers.errors import DisplayError
 from rcnn_helpers.evaluation import Detections, evaluate
+from rcnn_helpers.settings import NEVER_FIRES
 from rcnn_helpers.widgets import detection
 
 BOXES = np.array([[20, 30, 90, 80], [110, 40, 180, 130]], dtype=np.float32)
@@ -245,3 +246,12 @@ def test_detection_explorer_of_an_image_where_nothing_was_found(dataset):
     nothing = Detections.empty(("a", "b"), NAMES)
     explorer = widgets.DetectionExplorer(dataset, nothing, evaluate(nothing, dataset))
     assert "0 right and 0 wrong detections; 0 of 2 objects found" in explorer.describe()
+
+
+def test_a_class_that_could_not_be_trained_does_not_stretch_the_slider():
+    scores = np.array([[-1.2, NEVER_FIRES], [-0.6, NEVER_FIRES]], dtype=np.float32)
+    explorer = widgets.SuppressionExplorer(np.zeros((150, 200, 3), np.uint8), BOXES, scores, NAMES, score=-1)
+    slider = explorer.controls["score"]
+    assert (slider.min, slider.max, slider.value) == pytest.approx((-1.2, -0.55, -1), abs=0.051)
+    nothing_trained = np.full((2, 2), NEVER_FIRES, dtype=np.float32)
+    widgets.SuppressionExplorer(np.zeros((150, 200, 3), np.uint8), BOXES, nothing_trained, NAMES)
