@@ -31,7 +31,7 @@ course: $(READY)  ## set everything up, run the whole course on embedded data, p
 
 # Only this machine can reach it, and only with the token in the address. Root, as in a container, needs leave.
 lab: $(READY) $(LAB_SETTINGS)  ## open the course in JupyterLab
-	$(BIN)/jupyter lab --ServerApp.root_dir=notebooks --LabApp.default_url=/lab/tree/00_start_here.ipynb \
+	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/jupyter lab --ServerApp.root_dir=notebooks --LabApp.default_url=/lab/tree/00_start_here.ipynb \
 		--ServerApp.ip=127.0.0.1 $(if $(filter 0,$(shell id -u)),--allow-root) $(LAB_OPTIONS)
 
 test: $(READY)  ## set everything up and run the tests
