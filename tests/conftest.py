@@ -31,6 +31,7 @@ def real_data() -> Path:
 
 @pytest.fixture(autouse=True)
 def own_cache(tmp_path_factory, monkeypatch):
-    """No test reads or writes the user's cache: all of them share one fresh folder."""
+    """No test reads or writes the user's cache or progress: all of them share two fresh folders."""
     cache = tmp_path_factory.getbasetemp() / "rcnn-cache"
     monkeypatch.setenv("RCNN_CACHE", str(cache))
+    monkeypatch.setenv("RCNN_PROGRESS", str(tmp_path_factory.getbasetemp() / "rcnn-progress"))
