@@ -5,20 +5,14 @@ import numpy as np
 from rcnn_helpers import bbox_regression, evaluation, plots
 from rcnn_helpers.boxes import iou
 from rcnn_helpers.course.exercises.engine import Exercise, Slip
-from rcnn_helpers.drawing import draw_boxes, montage
+from rcnn_helpers.course.exercises.sketch import sketch
+from rcnn_helpers.drawing import montage
 from rcnn_helpers.nms import nms
 
 # --- pictures of boxes ------------------------------------------------------------------------------------------
 
 
-def _panel(boxes, labels, styles, *, size=(270, 380), margin=30):
-    """Boxes in the middle of an empty sheet of `size`, as large as they fit."""
-    boxes = np.asarray(boxes, dtype=np.float64).reshape(-1, 4)
-    low, high = boxes[:, :2].min(axis=0), boxes[:, 2:].max(axis=0)
-    sheet = np.array(size[::-1])
-    scale = ((sheet - 2 * margin) / np.maximum(high - low, 1)).min()
-    placed = (boxes - np.tile((low + high) / 2, 2)) * scale + np.tile(sheet / 2, 2)
-    return draw_boxes(np.full((*size, 3), 245, np.uint8), placed, labels, styles)
+_HALF = (270, 380)  # height and width of one of two pictures side by side
 
 
 def _side_by_side(yours, reference):
@@ -77,7 +71,9 @@ def _draw_nms(arguments, answer, expected):
     panels = []
     for kept in (answer, expected):
         styles = ["detection" if i in list(kept) else "ignored" for i in range(len(boxes))]
-        panels.append(_panel(boxes, [f"{i}: {score:.2f}" for i, score in enumerate(scores)], styles))
+        panels.append(
+            sketch(boxes, [f"{i}: {score:.2f}" for i, score in enumerate(scores)], styles, size=_HALF)
+        )
     return _side_by_side(*panels), (
         "All boxes with index and score, twice: solid those kept, dotted those dropped. "
         f"You keep {np.asarray(answer).tolist()}, the reference {list(expected)}."
@@ -229,7 +225,9 @@ def _draw_match(arguments, answer, expected):
     for outcomes in (answer, expected):
         labels = [f"{outcome} {score:.2f}" for outcome, score in zip(outcomes, scores, strict=True)]
         labels += [""] * len(objects)
-        panels.append(_panel(everything, labels, [*map(str, outcomes), *["truth"] * len(objects)]))
+        panels.append(
+            sketch(everything, labels, [*map(str, outcomes), *["truth"] * len(objects)], size=_HALF)
+        )
     return _side_by_side(*panels), (
         "The detections with outcome and score, twice; dotted: the objects. "
         f"Yours: {', '.join(map(str, answer))}. The reference: {', '.join(expected)}."
@@ -520,7 +518,7 @@ def _as_centre_and_size(proposal, targets):
 
 def _draw_boxes_of(proposal, yours, wanted):
     labels, styles = ["proposal", "yours", ""], ["proposal", "fp", "truth"]
-    return _panel([proposal, yours, wanted], labels, styles, size=(440, 600))
+    return sketch([proposal, yours, wanted], labels, styles)
 
 
 def _draw_targets(arguments, answer, expected):

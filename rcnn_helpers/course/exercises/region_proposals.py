@@ -6,7 +6,7 @@ import numpy as np
 
 from rcnn_helpers.boxes import iou
 from rcnn_helpers.course.exercises.engine import Exercise, Slip, difference
-from rcnn_helpers.drawing import draw_boxes
+from rcnn_helpers.course.exercises.sketch import sketch
 from rcnn_helpers.errors import SettingsError
 from rcnn_helpers.proposals import graph_segmentation, selective_search
 from rcnn_helpers.proposals.recall import recall_at
@@ -261,10 +261,6 @@ def _in_order(pair):
 
 def _draw_merge_step(arguments, answer, expected):
     _, boxes, _, _ = arguments
-    largest = np.max(boxes, axis=0)
-    scale = min(560 / largest[2], 400 / largest[3])
-    canvas = np.full((480, 640, 3), 245, np.uint8)
-    shown = np.asarray([answer[2], expected[2], *boxes], dtype=np.float32) * scale + 40
     joined = ["yours: " + " + ".join(map(str, answer[0])), "expected: " + " + ".join(map(str, expected[0]))]
     labels = [*joined, *(f"region {i}" for i in range(len(boxes)))]
     styles = ["fp", "best", *["ignored"] * len(boxes)]
@@ -272,7 +268,7 @@ def _draw_merge_step(arguments, answer, expected):
         f"The regions' boxes (grey, dotted), the box you return (red, dashed) and the reference's (green, solid). "
         f"You join {joined[0][7:]}, the reference joins {joined[1][10:]}."
     )
-    return draw_boxes(canvas, shown, labels, styles), alt
+    return sketch([answer[2], expected[2], *boxes], labels, styles), alt
 
 
 MERGE_STEP = Exercise(
@@ -396,20 +392,15 @@ def _each_proposal_once(objects, proposals, threshold):
 
 def _draw_recall(arguments, answer, expected):
     objects, proposals, threshold = arguments
-    boxes = np.asarray([*objects, *proposals], dtype=np.float32).reshape(-1, 4)
-    low, high = boxes[:, :2].min(axis=0), boxes[:, 2:].max(axis=0)
-    scale = min(560 / (high[0] - low[0]), 400 / (high[1] - low[1]))
-    shown = (boxes - np.tile(low, 2)) * scale + 40
     best = _overlaps(objects, proposals).max(axis=1, initial=0)
     labels = [f"object {i}: {value:.2f}" for i, value in enumerate(best)] + [""] * len(proposals)
     styles = ["best" if value >= threshold else "missed" for value in best] + ["ignored"] * len(proposals)
-    canvas = np.full((480, 640, 3), 245, np.uint8)
     yours = "missing" if answer is None else f"{answer:.3f}"
     alt = (
         f"Each object with its best IoU: found (green, solid) from {threshold:g} on, else missed (purple, "
         f"dotted). The proposals are grey. Your recall is {yours}, the reference's {expected:.3f}."
     )
-    return draw_boxes(canvas, shown, labels, styles), alt
+    return sketch([*objects, *proposals], labels, styles), alt
 
 
 RECALL = Exercise(

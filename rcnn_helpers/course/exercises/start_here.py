@@ -4,6 +4,7 @@ import numpy as np
 
 from rcnn_helpers import boxes
 from rcnn_helpers.course.exercises.engine import Exercise, Slip
+from rcnn_helpers.course.exercises.sketch import sketch
 from rcnn_helpers.drawing import draw_boxes, tint
 
 # --- IoU of two boxes -------------------------------------------------------------------------------------------
@@ -52,10 +53,7 @@ def _around(box, other):
 
 
 def _draw_iou(arguments, answer, expected):
-    scale = 400 / np.max(arguments)
-    box, other = np.asarray(arguments, dtype=np.float32) * scale + 40
-    canvas = np.full((480, 640, 3), 245, np.uint8)
-    picture = draw_boxes(canvas, [box, other], ["box", "other"], ["detection", "fp"])
+    picture = sketch(arguments, ["box", "other"], ["detection", "fp"])
     alt = "The two boxes, `box` solid and `other` dashed"
     return picture, f"{alt}: your IoU is {answer:.3f}, the reference's {expected:.3f}."
 

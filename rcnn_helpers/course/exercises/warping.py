@@ -5,7 +5,7 @@ import math
 import numpy as np
 
 from rcnn_helpers.course.exercises.engine import Exercise, Slip
-from rcnn_helpers.drawing import draw_boxes
+from rcnn_helpers.course.exercises.sketch import sketch
 from rcnn_helpers.warping import context_boxes, interpolate
 
 # --- The box with its context -----------------------------------------------------------------------------------
@@ -65,13 +65,8 @@ def _draw_context(arguments, answer, expected):
 
 
 def _draw_two(box, answer, expected, what):
-    """A box, and where an answer and the reference put another one, brought to a canvas of 640 x 480."""
-    boxes = np.stack([box, answer, expected])
-    start, end = boxes[:, :2].min(axis=0), boxes[:, 2:].max(axis=0)
-    scale = min(560 / (end[0] - start[0]), 400 / (end[1] - start[1]))
-    canvas = np.full((480, 640, 3), 245, np.uint8)
-    placed = (boxes - np.tile((start + end) / 2, 2)) * scale + np.array([320, 240, 320, 240])
-    picture = draw_boxes(canvas, placed, ["box", "yours", "reference"], ["truth", "fp", "tp"])
+    """A box, and where an answer and the reference put another one."""
+    picture = sketch([box, answer, expected], ["box", "yours", "reference"], ["truth", "fp", "tp"])
     rounded = [np.round(b, 1).tolist() for b in (answer, expected)]
     return picture, f"The box (dotted), and {what}: yours {rounded[0]} (dashed), the reference {rounded[1]}."
 
