@@ -5,7 +5,7 @@
 # result, and the rules of both decide what "good" means.*
 #
 # **The paper:** section 2.2 (test-time detection), Table 2 (for comparison), section 3.6 with Figures 8 to 11
-# (detections), section 3.5 with appendix C (bounding-box regression).
+# (detections).
 #
 # **You will**
 #
@@ -13,12 +13,11 @@
 # - judge detections by the rules of the PASCAL VOC challenge, `difficult` objects and duplicates included;
 # - compute average precision, on paper in both of its forms and in code;
 # - read precision-recall curves, and redo the paper's figures of detections, right and wrong ones;
-# - work out what a misplaced box would need to be right;
 # - find out how much of what is missing was lost before the detector even looked.
 #
 # **You need** IoU ([notebook 00](00_start_here.ipynb)) and notebooks [01](01_region_proposals.ipynb),
 # [03](03_feature_extraction.ipynb) and [05](05_svm_training.ipynb), or trust in what comes out of them.
-# **Time:** about 45 minutes for reading and predicting, and 75 for the five exercises. The first cell says
+# **Time:** about 45 minutes for reading and predicting, and 55 for the three exercises. The first cell says
 # what the cells take on a machine like yours; on a GPU nothing was measured yet.
 #
 # The modules behind it are `rcnn_helpers.detector`, `rcnn_helpers.nms` and `rcnn_helpers.evaluation`. The
@@ -645,128 +644,8 @@ plots.show(
 # most. Same class with a low IoU: a mistake of **place**. Another class: a **confusion**. Nothing:
 # **background**. Notebook 08, to come, will count these (Figures 5 and 6).
 #
-# ### What would a repair have to say?
-#
-# Many mistakes of place are nearly right: the class is, and the box is off by a little. Could the detector
-# move its box? It would have to be told *how*, in numbers that do not depend on where in the picture the
-# box is, or how large. Appendix C of the paper has four of them. With centre $(x, y)$, width $w$ and height
-# $h$ of the proposal $P$ and of the true box $G$:
-#
-# $$t_x = \frac{G_x - P_x}{P_w}, \quad t_y = \frac{G_y - P_y}{P_h}, \quad
-# t_w = \log \frac{G_w}{P_w}, \quad t_h = \log \frac{G_h}{P_h}$$
-#
-# **By hand.** The proposal (10, 10, 50, 30) has its centre in (30, 20) and is 40 wide and 20 high. The
-# truth (0, 10, 80, 20) has its centre in (40, 15) and is 80 wide and 10 high. So it lies 10 pixels further
-# right, a quarter of the proposal's width, and 5 pixels higher, a quarter of its height: $t_x = 0.25$,
-# $t_y = -0.25$. It is twice as wide and half as high: $t_w = \log 2 = 0.69$, $t_h = -0.69$.
-#
-# This looks ahead: notebook 06, to come, will *learn* to predict the four numbers from the features.
-#
-# ### Exercise: what a repair would have to say
-#
-# ●○○ · 10 minutes. Return the four targets of one `proposal` and its `truth`, both (x1, y1, x2, y2), as a
-# list or an array in the order $t_x, t_y, t_w, t_h$. The logarithm is the natural one. For the two boxes above
-# it is about (0.25, −0.25, 0.69, −0.69). No box is empty.
-
-
-# %% exercise="regression_targets"
-def regression_targets(proposal, truth):
-    """(t_x, t_y, t_w, t_h): how the proposal would have to move and stretch to become the truth.
-
-    proposal, truth: corners (x1, y1, x2, y2) in pixels.
-    """
-    # solution
-    px1, py1, px2, py2 = proposal
-    gx1, gy1, gx2, gy2 = truth
-    p_width, p_height = px2 - px1, py2 - py1
-    g_width, g_height = gx2 - gx1, gy2 - gy1
-    t_x = ((gx1 + gx2) / 2 - (px1 + px2) / 2) / p_width
-    t_y = ((gy1 + gy2) / 2 - (py1 + py2) / 2) / p_height
-    return [t_x, t_y, np.log(g_width / p_width), np.log(g_height / p_height)]
-
-
-# %% [markdown]
-# ### Exercise: carrying the repair out
-#
-# ●●○ · 10 minutes. The way back: from a `proposal` (x1, y1, x2, y2) and its `targets` to the corners of the
-# box that they ask for. Targets of 0 change nothing. For the proposal (10, 10, 50, 30) and the targets
-# above, the result is (0, 10, 80, 20).
-
-
-# %% exercise="apply_regression"
-def apply_regression(proposal, targets):
-    """The box (x1, y1, x2, y2) that the proposal becomes: the inverse of regression_targets.
-
-    proposal: corners (x1, y1, x2, y2) in pixels; targets: (t_x, t_y, t_w, t_h).
-    """
-    # solution
-    x1, y1, x2, y2 = proposal
-    t_x, t_y, t_w, t_h = targets
-    x = (x1 + x2) / 2 + t_x * (x2 - x1)
-    y = (y1 + y2) / 2 + t_y * (y2 - y1)
-    width, height = (x2 - x1) * np.exp(t_w), (y2 - y1) * np.exp(t_h)
-    return [x - width / 2, y - height / 2, x + width / 2, y + height / 2]
-
-
-# %% [markdown]
-# Now the detector's own *near misses*: false positives that overlap an object of their class by an IoU
-# between 0.3 and 0.5. For each we know the truth, so we can work out what a perfect repair would have to
-# say. Then we carry out only **half** of it: the shift alone, or the size alone.
-#
-# **Predict.** Which of the two halves brings more of them to an IoU of 0.5?
-
-# %%
-halves_of_repair = ["the shift", "the size"]
-predict("07 half a repair", "Which half of the repair helps more?", choices=halves_of_repair)
-
-# %%
-close = (evaluation.match_iou >= 0.3) & (evaluation.match_iou < settings.MATCH_IOU)
-near = np.flatnonzero((evaluation.outcomes == "fp") & close)
-surest_first = np.argsort(-precision[near], kind="stable")  # by the precision at their score
-near = near[surest_first[:300]]
-
-
-def object_of(row):
-    """The true box that a detection overlaps best."""
-    return test.annotation(test.ids[detections.image_index[row]]).boxes[evaluation.match_object[row]]
-
-
-repairs = {"nothing": [0, 0, 0, 0], "the shift": [1, 1, 0, 0], "the size": [0, 0, 1, 1], "both": [1, 1, 1, 1]}
-after = {name: [] for name in repairs}
-for row in near:
-    proposal, wanted = detections.boxes[row].tolist(), object_of(row).tolist()
-    targets = np.array(regression_targets(proposal, wanted))
-    for name, part in repairs.items():
-        repaired = apply_regression(proposal, (targets * part).tolist())
-        after[name].append(geometry.iou([repaired], [wanted])[0, 0])
-repaired_iou = pd.DataFrame(after, dtype=float)
-right_then = 100 * (repaired_iou >= settings.MATCH_IOU).mean()
-print(f"{len(near)} near misses")
-pd.DataFrame({"mean IoU": repaired_iou.mean(), "right then, %": right_then}).round(2)
-
-# %%
-if len(near):
-    meet("07 half a repair", max(halves_of_repair, key=right_then.get))
-    row = near[0]
-    parts = detections.boxes[row].tolist(), object_of(row).tolist()
-    said = ", ".join(f"{value:+.2f}" for value in regression_targets(*parts))
-    display(Markdown(f"The surest of them would have to be told ({said})."))
-    plots.show(
-        plots.draw_boxes(
-            test.image(test.ids[detections.image_index[row]]),
-            np.stack(parts),
-            [f"{names[row]}, IoU {evaluation.match_iou[row]:.2f}", ""],
-            ["fp", "truth"],
-        ),
-        quality=68,
-        alt=f"The surest near miss, dashed, and its object, dotted. The targets that would repair it: {said}.",
-    )
-
-# %% [markdown]
-# *Reading:* the table shows what each half of a perfect repair is worth. On the picture, check the signs of
-# the four numbers: does the box have to go left or right, up or down, grow or shrink? Nobody tells the
-# detector these numbers. It has to guess them from what it sees in the crop, and will do worse. In the
-# paper the guess is good for 3 to 4 points of mAP (sec. 3.5).
+# Many mistakes of place are nearly right. How far a box would have to move and stretch can be learned from
+# what the crop shows: [notebook 06](06_bounding_box_regression.ipynb) does that.
 #
 # ### Move the threshold
 
@@ -937,7 +816,6 @@ for name, curve in evaluation.curves.items():
         assert 0 <= evaluation.ap[name] <= 1
     assert (np.diff(curve.best_precision) <= 1e-12).all() and (np.diff(curve.scores) <= 0).all()
 assert controls["shuffled scores"] <= controls["selective search"] + 1e-9 or len(test.ids) < 20
-assert not len(near) or repaired_iou["both"].min() > 0.99, "the repair does not undo the mistake"
 pairs = nms(regions, scores[:, 0])
 assert (np.triu(geometry.iou(regions[pairs], regions[pairs]), 1) <= settings.NMS_IOU + 1e-6).all(), (
     "a kept pair overlaps too much"
@@ -981,7 +859,6 @@ print("All checks passed.")
 # - Only kept boxes suppress. The threshold trades duplicates for neighbours.
 # - A detection is right with an IoU of 0.5 or more, once an object; `difficult` objects count neither way.
 # - AP sees the order of the scores, not their size, and it looks hardest at the top of the list.
-# - Four numbers say how a misplaced box would have to move and stretch, in units of its own size.
 # - Recall of the proposals is the ceiling. Section 7 counts what is lost above it and what below.
 #
 # ## Where this differs from the paper

@@ -2,22 +2,18 @@
 
 import numpy as np
 import pytest
-from numpy.testing import assert_allclose
 
 from rcnn_helpers.boxes import iou
 from rcnn_helpers.course.exercises.detection_and_evaluation import (
-    APPLY_REGRESSION,
     AVERAGE_PRECISION,
     GREEDY_NMS,
     MATCH_DETECTIONS,
-    REGRESSION_TARGETS,
 )
 from rcnn_helpers.course.exercises.engine import Outcome, judge
 
 ROW = [[0, 0, 10, 10], [4, 0, 14, 10], [8, 0, 18, 10]]
 PAIR = [[10, 10, 60, 60], [80, 10, 130, 60]]
 THREE_FOUND = [[10, 10, 40, 60], [32, 10, 60, 60], [80, 10, 130, 50]]  # two of them share an object
-LOG_2 = np.log(2)
 
 # --- References, by hand ------------------------------------------------------------------------------------
 
@@ -67,20 +63,6 @@ def test_matching_by_hand(boxes, scores, objects, outcomes):
 )
 def test_average_precision_by_hand(recall, precision, value):
     assert AVERAGE_PRECISION.reference(np.array(recall), np.array(precision)) == pytest.approx(value)
-
-
-@pytest.mark.parametrize(
-    ("proposal", "truth", "targets"),
-    [
-        ([10, 10, 50, 30], [0, 10, 80, 20], [10 / 40, -5 / 20, LOG_2, -LOG_2]),
-        ([0, 0, 10, 10], [5, 0, 15, 10], [0.5, 0, 0, 0]),
-        ([3, 4, 9, 20], [3, 4, 9, 20], [0, 0, 0, 0]),
-        ([0, 0, 1, 1], [0, 0, 2, 1], [0.5, 0, LOG_2, 0]),
-    ],
-)
-def test_regression_by_hand(proposal, truth, targets):
-    assert_allclose(REGRESSION_TARGETS.reference(proposal, truth), targets, atol=1e-6)
-    assert_allclose(APPLY_REGRESSION.reference(proposal, targets), truth, atol=1e-5)
 
 
 # --- Other right answers ------------------------------------------------------------------------------------
@@ -144,30 +126,6 @@ def ap_by_accumulation(recall, precision):
     return np.float32(best[np.searchsorted(recall, np.arange(11) / 10)].mean())
 
 
-def targets_by_loop(proposal, truth):
-    (px, py, pr, pb), (gx, gy, gr, gb) = proposal, truth
-    w, h = pr - px, pb - py
-    x, y = 0.5 * (gx + gr - px - pr) / w, 0.5 * (gy + gb - py - pb) / h
-    return x, y, np.log(gr - gx) - np.log(w), np.log(gb - gy) - np.log(h)
-
-
-def targets_as_float32(proposal, truth):
-    return np.array(targets_by_loop(proposal, truth), dtype=np.float32)
-
-
-def box_by_sides(proposal, targets):
-    """Left and right side for themselves, without naming a centre."""
-    sides = []
-    for low, high, shift, growth in (
-        (proposal[0], proposal[2], targets[0], targets[2]),
-        (proposal[1], proposal[3], targets[1], targets[3]),
-    ):
-        length = high - low
-        sides.append(low + length * (0.5 + shift - np.exp(growth) / 2))
-        sides.append(low + length * (0.5 + shift + np.exp(growth) / 2))
-    return [sides[0], sides[2], sides[1], sides[3]]
-
-
 @pytest.mark.parametrize(
     ("exercise", "answer"),
     [
@@ -177,9 +135,6 @@ def box_by_sides(proposal, targets):
         (MATCH_DETECTIONS, matching_as_array),
         (AVERAGE_PRECISION, ap_by_loop),
         (AVERAGE_PRECISION, ap_by_accumulation),
-        (REGRESSION_TARGETS, targets_by_loop),
-        (REGRESSION_TARGETS, targets_as_float32),
-        (APPLY_REGRESSION, box_by_sides),
     ],
 )
 @pytest.mark.parametrize("seed", range(3))
@@ -259,41 +214,6 @@ def ap_divided_by_ten(recall, precision):
     return AVERAGE_PRECISION.reference(recall, precision) * 11 / 10
 
 
-def targets_with_base_two(proposal, truth):
-    targets = REGRESSION_TARGETS.reference(proposal, truth)
-    return [*targets[:2], *(targets[2:] / np.log(2))]
-
-
-def targets_with_axes_swapped(proposal, truth):
-    x, y, w, h = REGRESSION_TARGETS.reference(proposal, truth)
-    return y, x, h, w
-
-
-def targets_of_inclusive_boxes(proposal, truth):
-    wider = [[x1, y1, x2 + 1, y2 + 1] for x1, y1, x2, y2 in (proposal, truth)]
-    return REGRESSION_TARGETS.reference(*wider)
-
-
-def targets_over_the_other_side(proposal, truth):
-    x, y, w, h = REGRESSION_TARGETS.reference(proposal, truth)
-    ratio = (proposal[2] - proposal[0]) / (proposal[3] - proposal[1])
-    return x * ratio, y / ratio, w, h
-
-
-def box_with_powers_of_two(proposal, targets):
-    return APPLY_REGRESSION.reference(
-        proposal, [*targets[:2], targets[2] * np.log(2), targets[3] * np.log(2)]
-    )
-
-
-def box_of_whole_pixels(proposal, targets):
-    return np.round(APPLY_REGRESSION.reference(proposal, targets))
-
-
-def box_kept_inside(proposal, targets):
-    return np.maximum(APPLY_REGRESSION.reference(proposal, targets), 0)
-
-
 @pytest.mark.parametrize(
     ("exercise", "answer", "outcome"),
     [
@@ -310,13 +230,6 @@ def box_kept_inside(proposal, targets):
         (AVERAGE_PRECISION, ap_of_101_points, Outcome.WRONG),
         (AVERAGE_PRECISION, ap_in_percent, Outcome.WRONG),
         (AVERAGE_PRECISION, ap_divided_by_ten, Outcome.WRONG),
-        (REGRESSION_TARGETS, targets_with_base_two, Outcome.WRONG),
-        (REGRESSION_TARGETS, targets_with_axes_swapped, Outcome.WRONG),
-        (REGRESSION_TARGETS, targets_of_inclusive_boxes, Outcome.WRONG),
-        (REGRESSION_TARGETS, targets_over_the_other_side, Outcome.WRONG),
-        (APPLY_REGRESSION, box_with_powers_of_two, Outcome.WRONG),
-        (APPLY_REGRESSION, box_of_whole_pixels, Outcome.WRONG),
-        (APPLY_REGRESSION, box_kept_inside, Outcome.WRONG),
     ],
 )
 def test_other_wrong_answers_are_caught_by_the_cases(exercise, answer, outcome):

@@ -16,6 +16,7 @@ _MODULES = (
     "warping",
     "feature_extraction",
     "svm_training",
+    "bounding_box_regression",
     "detection_and_evaluation",
 )
 
