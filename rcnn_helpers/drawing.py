@@ -16,6 +16,7 @@ import numpy as np
 from PIL import Image, ImageColor, ImageDraw, ImageFont
 
 from rcnn_helpers.boxes import as_boxes
+from rcnn_helpers.errors import DisplayError
 
 # Okabe and Ito's palette: eight colours that stay apart for every common kind of colour blindness.
 COLOURS = {
@@ -198,6 +199,47 @@ def montage(
                     top + height + line * line_height,
                 )
     return sheet
+
+
+def draw_filters(weights, *, columns: int | None = None, zoom: int = 6, gap: int = 4) -> np.ndarray:
+    """Show the filters of a first layer as small colour pictures, as Krizhevsky et al. did.
+
+    Each filter is scaled to its own range: its lowest weight becomes 0 and its highest 255, over the three colours
+    together. So two filters cannot be compared in strength, but each shows its pattern.
+
+    Parameters
+    ----------
+    weights : float array of shape [K, 3, h, w]
+        Red, green, blue; those of a network that reads BGR must be turned around first.
+    columns : int, optional
+        By default as many as make the sheet about twice as wide as high.
+    zoom : int
+        Pixels of the picture for each side of a weight.
+    gap : int
+        White pixels between two filters.
+
+    Returns
+    -------
+    uint8 array of shape [H, W, 3]
+
+    Raises
+    ------
+    DisplayError
+        If these are not the weights of filters that look at a colour picture.
+    """
+    weights = np.asarray(weights, dtype=np.float32)
+    if weights.ndim != 4 or weights.shape[1] != 3 or weights.size == 0 or not np.isfinite(weights).all():
+        raise DisplayError(
+            f"filters to draw have shape [K, 3, h, w] and finite weights, got shape {list(weights.shape)}; take "
+            "the weights of the first convolution"
+        )
+    low = weights.min(axis=(1, 2, 3), keepdims=True)
+    span = weights.max(axis=(1, 2, 3), keepdims=True) - low
+    grey = np.full_like(weights, 0.5)  # what a filter without any pattern looks like
+    scaled = np.divide(weights - low, span, out=grey, where=span > 0)
+    pictures = np.rint(255 * scaled).astype(np.uint8).transpose(0, 2, 3, 1)
+    enlarged = pictures.repeat(zoom, axis=1).repeat(zoom, axis=2)
+    return montage(enlarged, columns=columns, gap=gap)
 
 
 def write(canvas, text: str, x: int, y: int, *, font_size: int = 14) -> None:

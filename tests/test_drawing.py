@@ -13,6 +13,7 @@ from rcnn_helpers.drawing import (
     BoxStyle,
     draw_boxes,
     draw_detections,
+    draw_filters,
     fit,
     montage,
     paint_segments,
@@ -21,6 +22,7 @@ from rcnn_helpers.drawing import (
     tint,
     with_caption,
 )
+from rcnn_helpers.errors import DisplayError
 
 GREY = np.full((100, 150, 3), 128, np.uint8)
 RED = BoxStyle("#ff0000")
@@ -209,6 +211,35 @@ def test_tint():
     image = tint(GREY, mask, "#ff0000", strength=1.0)
     assert image[10, 20].tolist() == [255, 0, 0]
     assert changed(image).sum() == 1
+
+
+def test_a_filter_is_scaled_to_its_own_range_over_all_colours():
+    weights = np.zeros((2, 3, 2, 2))
+    weights[0] = [[[-1, 0], [0, 0]], [[0, 3], [0, 0]], [[0, 0], [1, 0]]]  # from -1 to 3
+    weights[1] = 1e-6 * weights[0]
+    sheet = draw_filters(weights, columns=2, zoom=5, gap=3)
+    assert sheet.shape == (16, 29, 3)
+    first, second = sheet[3:13, 3:13], sheet[3:13, 16:26]
+    assert (first == second).all(), "the strength of a filter does not show"
+    corners = first[2::5, 2::5]
+    zero = 64  # a quarter of the way from -1 to 3: 63.75
+    assert corners[0, 0].tolist() == [0, zero, zero]
+    assert corners[0, 1].tolist() == [zero, 255, zero]
+    assert corners[1, 0].tolist() == [zero, zero, 128]
+    assert (first[:5, :5] == first[0, 0]).all(), "a weight is a square of one colour"
+    assert (sheet[:, 13:16] == 255).all() and (sheet[:3] == 255).all()
+
+
+def test_a_filter_without_pattern_is_grey():
+    assert (draw_filters(np.full((1, 3, 2, 2), 7.0), zoom=1, gap=0) == 128).all()
+
+
+@pytest.mark.parametrize("shape", [(3, 11, 11), (4, 1, 3, 3), (0, 3, 5, 5)])
+def test_what_is_no_filter_of_colours_is_refused(shape):
+    with pytest.raises(DisplayError, match=r"shape \[K, 3, h, w\].*first convolution"):
+        draw_filters(np.zeros(shape))
+    with pytest.raises(DisplayError, match="finite"):
+        draw_filters(np.full((1, 3, 2, 2), np.nan))
 
 
 @pytest.mark.parametrize(
