@@ -71,8 +71,8 @@ def round_half_away(values) -> np.ndarray:
 
 def crop_geometry(
     boxes,
-    height: int,
-    width: int,
+    height,
+    width,
     *,
     size: int = 227,
     mode: str = "warp",
@@ -91,8 +91,8 @@ def crop_geometry(
     ----------
     boxes : array-like [N, 4]
         A side shorter than one pixel counts as one pixel.
-    height, width : int
-        Size of the image.
+    height, width : int, or int array [N]
+        Size of the image, or of the image of each box.
     size : int
         Side of the crop.
     mode : {"warp", "square_context", "square", "original"}
@@ -122,7 +122,7 @@ def crop_geometry(
         window = allowed = _rounded_box_of_the_original(centre, reach)
 
     # A window that rounding has pushed out of the image altogether still reads the pixel next to it.
-    limits = np.array([width, height])
+    limits = _limits(height, width)
     start = np.clip(np.maximum(window[:, :2], allowed[:, :2]), 0, limits - 1)
     end = np.clip(np.minimum(window[:, 2:], allowed[:, 2:]), start + 1, limits)
     source = np.concatenate([start, end], axis=1)
@@ -175,9 +175,14 @@ def _frames(boxes: np.ndarray, size: int, mode: str, padding: int):
     return centre, half, framed, framed * (size / (size - 2 * padding))
 
 
-def _at_least_one_pixel(boxes: np.ndarray, height: int, width: int) -> np.ndarray:
+def _limits(height, width) -> np.ndarray:
+    """Width and height, int64 [2], or [N, 2] if every box has an image of its own."""
+    return np.stack(np.broadcast_arrays(np.asarray(width), np.asarray(height)), axis=-1)
+
+
+def _at_least_one_pixel(boxes: np.ndarray, height, width) -> np.ndarray:
     """Widen sides shorter than a pixel to one, inside the image; refuse boxes that do not touch it."""
-    limits = np.array([width, height], dtype=np.float64)
+    limits = _limits(height, width).astype(np.float64)
     start, end = boxes[:, :2], boxes[:, 2:]
     short = (end - start < 1) & (start <= limits) & (end >= 0)
     start = np.where(short, np.clip(np.floor(start), 0, limits - 1), start)
@@ -185,8 +190,9 @@ def _at_least_one_pixel(boxes: np.ndarray, height: int, width: int) -> np.ndarra
     outside = ((start >= limits) | (end <= 0)).any(axis=1)
     if outside.any():
         first = int(np.flatnonzero(outside)[0])
+        across, down = np.broadcast_to(limits, (len(boxes), 2))[first]
         raise ValueError(
-            f"box {first} is {boxes[first].tolist()} and lies outside the image, {width} x {height} pixels; "
+            f"box {first} is {boxes[first].tolist()} and lies outside the image, {across:g} x {down:g} pixels; "
             "do the boxes belong to this image, at this scale?"
         )
     return np.concatenate([start, end], axis=1)
@@ -373,9 +379,7 @@ class Warper:
             self.pixels = np.empty((0, 0, 3), dtype=np.float32)
             self.scratch = np.empty((self.threads, size, size, 3), dtype=np.float32)  # a crop for each thread
         else:
-            raw = torch.from_numpy(np.ascontiguousarray(image)).to(self.device).long()
-            table = torch.from_numpy(self.levels).to(self.device)
-            self.pixels = torch.stack([table[c][raw[..., c]] for c in self.order.tolist()], dim=-1)
+            self.on_device = DevicePixels([image], mean=mean, std=std, bgr=bgr, device=self.device)
 
     def __call__(self, boxes, *, out=None):
         """Warp `boxes`.
@@ -395,7 +399,10 @@ class Warper:
             boxes, self.height, self.width, size=self.size, mode=self.mode, padding=self.padding
         )
         if self.device.type != "cpu":
-            return _warp_on_device(self.pixels, geometry, self.size, self.fill, self.dtype)
+            image_index = np.zeros(len(geometry), np.int64)
+            return self.on_device.warp(
+                image_index, geometry, size=self.size, fill=self.fill, dtype=self.dtype
+            )
         return self._warp_on_cpu(geometry, out)
 
     def _warp_on_cpu(self, geometry: CropGeometry, out):
@@ -522,41 +529,166 @@ def _to_bfloat16(float_bits, out):
         out[i] = (float_bits[i] + np.uint32(0x7FFF) + tie) >> np.uint32(16)
 
 
-def _warp_on_device(pixels, geometry: CropGeometry, size: int, fill: str, dtype):
-    """Warp with torch operations only, a few hundred boxes at a time; no loop over boxes."""
-    import torch
+class DevicePixels:
+    """The pixels of many images in the memory of a device, to be warped there with torch operations only.
 
-    crops = torch.empty((len(geometry), size, size, 3), dtype=dtype, device=pixels.device)
-    for start in range(0, len(geometry), _TORCH_CHUNK):
-        part = slice(start, start + _TORCH_CHUNK)
-        x_lower, x_upper, x_weight, x_inside = _device_taps(geometry, part, 0, size, pixels.device)
-        y_lower, y_upper, y_weight, y_inside = _device_taps(geometry, part, 1, size, pixels.device)
-        x_lower, x_upper, x_weight = x_lower[:, None, :], x_upper[:, None, :], x_weight[:, None, :, None]
-        y_lower, y_upper, y_weight = y_lower[:, :, None], y_upper[:, :, None], y_weight[:, :, None, None]
-        above = torch.lerp(pixels[y_lower, x_lower], pixels[y_lower, x_upper], x_weight)
-        below = torch.lerp(pixels[y_upper, x_lower], pixels[y_upper, x_upper], x_weight)
-        blended = torch.lerp(above, below, y_weight)
+    Parameters
+    ----------
+    images : sequence of uint8 [H, W, 3], RGB
+    mean, std, bgr : see `Warper`
+    device : torch.device
+    """
+
+    def __init__(self, images, *, mean, std, bgr: bool, device):
+        import torch
+
+        order = [2, 1, 0] if bgr else [0, 1, 2]
+        sizes = [image.shape[0] * image.shape[1] for image in images]
+        self.first = np.concatenate([[0], np.cumsum(sizes)])[:-1]  # where each image begins among the pixels
+        self.widths = np.array([image.shape[1] for image in images])
+        self.pixels = torch.empty((sum(sizes), 3), dtype=torch.uint8, device=device)
+        for first, size, image in zip(self.first, sizes, images, strict=True):
+            flat = torch.from_numpy(np.ascontiguousarray(image[..., order])).reshape(size, 3)
+            self.pixels[first : first + size] = flat.to(device)
+        mean, std = (np.broadcast_to(np.float32(values), 3)[order] for values in (mean, std))
+        self.mean = torch.tensor(mean, dtype=torch.float32, device=device)
+        self.std = torch.tensor(std, dtype=torch.float32, device=device)
+
+    def warp(self, image_index, geometry: CropGeometry, *, size: int, fill: str, dtype, mirrored=None):
+        """Warp as `geometry` says, each box from its image, a few hundred at a time and without a loop over boxes.
+
+        Returns
+        -------
+        torch.Tensor [N, 3, size, size] in ``channels_last`` memory
+        """
+        import torch
+
+        mirrored = np.zeros(len(geometry), bool) if mirrored is None else np.asarray(mirrored, dtype=bool)
+        crops = torch.empty((len(geometry), size, size, 3), dtype=dtype, device=self.pixels.device)
+        for start in range(0, len(geometry), _TORCH_CHUNK):
+            part = slice(start, start + _TORCH_CHUNK)
+            columns = _Taps(geometry, part, axis=0, size=size, mirrored=mirrored[part])
+            rows = _Taps(geometry, part, axis=1, size=size)
+            crops[part] = self._warp_part(image_index[part], columns, rows, fill)
+        return crops.permute(0, 3, 1, 2)
+
+    def _warp_part(self, image_index, columns: "_Taps", rows: "_Taps", fill: str):
+        """Normalised crops float32 [n, size, size, 3] of some boxes."""
+        import torch
+
+        def on_device(array):
+            return torch.from_numpy(array).to(self.pixels.device)
+
+        first, width = self.first[image_index, None], self.widths[image_index, None]
+        above, below = (on_device(first + width * row)[:, :, None] for row in (rows.lower, rows.upper))
+        left, right = (on_device(column)[:, None, :] for column in (columns.lower, columns.upper))
+        x_weight = on_device(columns.weight)[:, None, :, None]
+        y_weight = on_device(rows.weight)[:, :, None, None]
+
+        def blend_along_row(row):
+            return torch.lerp(self.pixels[row + left].float(), self.pixels[row + right].float(), x_weight)
+
+        crops = torch.lerp(blend_along_row(above), blend_along_row(below), y_weight)
+        crops = (crops - self.mean) / self.std
         if fill == "mean":
-            blended *= (x_inside[:, None, :] & y_inside[:, :, None])[..., None]
-        crops[part] = blended.to(dtype)
-    return crops.permute(0, 3, 1, 2)
+            inside = on_device(rows.inside)[:, :, None] & on_device(columns.inside)[:, None, :]
+            crops *= inside[..., None]
+        return crops
 
 
-def _device_taps(geometry: CropGeometry, part: slice, axis: int, size: int, device):
-    """For a slice of the boxes, the pixels each crop pixel lies between along one axis; tensors [n, size].
+class _Taps:
+    """For some boxes, the pixels that each crop pixel lies between along one axis, arrays [n, size].
 
     Worked out in NumPy, because not every device has float64.
     """
-    import torch
 
-    source_start, source_end = geometry.source[part, axis, None], geometry.source[part, axis + 2, None]
-    target_start, target_end = geometry.target[part, axis, None], geometry.target[part, axis + 2, None]
-    at = np.arange(size)[None, :]
-    inside = np.clip(at, target_start, target_end - 1)
-    ratio = (source_end - source_start) / (target_end - target_start)
-    points = source_start + (inside - target_start + 0.5) * ratio - 0.5
-    points = np.clip(points, source_start, source_end - 1)
-    lower = points.astype(np.int64)
-    upper = np.minimum(lower + 1, source_end - 1)
-    weight = (points - lower).astype(np.float32)
-    return tuple(torch.from_numpy(array).to(device) for array in (lower, upper, weight, inside == at))
+    def __init__(self, geometry: CropGeometry, part: slice, *, axis: int, size: int, mirrored=None):
+        source_start, source_end = geometry.source[part, axis, None], geometry.source[part, axis + 2, None]
+        target_start, target_end = geometry.target[part, axis, None], geometry.target[part, axis + 2, None]
+        at = np.broadcast_to(np.arange(size), (len(source_start), size))
+        if mirrored is not None:
+            at = np.where(mirrored[:, None], at[:, ::-1], at)
+        nearest = np.clip(at, target_start, target_end - 1)
+        ratio = (source_end - source_start) / (target_end - target_start)
+        points = source_start + (nearest - target_start + 0.5) * ratio - 0.5
+        points = np.clip(points, source_start, source_end - 1)
+        self.lower = points.astype(np.int64)
+        self.upper = np.minimum(self.lower + 1, source_end - 1)
+        self.weight = (points - self.lower).astype(np.float32)
+        self.inside = nearest == at
+
+
+class WindowWarper:
+    """Warps windows of many images, kept in memory, into one batch: what training draws.
+
+    Parameters
+    ----------
+    images : sequence of uint8 [H, W, 3], RGB
+        On a CPU they stay where they are; another device gets a copy of all their pixels, a byte a channel.
+    size, mode, padding, fill, mean, std, bgr, out_dtype, device, threads : see `Warper`
+    """
+
+    def __init__(
+        self, images, *, size: int = 227, mode: str = "warp", padding: int = CONTEXT_PADDING, **options
+    ):
+        import torch
+
+        self.images = images
+        self.heights = np.array([image.shape[0] for image in images])
+        self.widths = np.array([image.shape[1] for image in images])
+        self.geometry = {"size": size, "mode": mode, "padding": padding}
+        self.options = options
+        self.device = torch.device(options.get("device", "cpu"))
+        self.dtype = options.get("out_dtype") or torch.float32
+        self.threads = options.get("threads") or torch.get_num_threads()
+        _check_fill(options.get("fill", "mean"))
+        if self.device.type != "cpu":
+            self.on_device = DevicePixels(
+                images,
+                mean=options.get("mean", 0.0),
+                std=options.get("std", 1.0),
+                bgr=options.get("bgr", False),
+                device=self.device,
+            )
+
+    def __call__(self, image_index, boxes, *, mirrored=None, out=None):
+        """Warp a window of each of some images.
+
+        Parameters
+        ----------
+        image_index : int array [N]
+            Which image each box belongs to.
+        boxes : array-like [N, 4]
+        mirrored : bool array [N], optional
+            Which crops to swap left and right.
+        out : torch.Tensor, optional
+            A buffer, as in `Warper.__call__`; on the CPU only.
+
+        Returns
+        -------
+        torch.Tensor [N, 3, size, size] in ``channels_last`` memory
+        """
+        image_index = np.asarray(image_index, dtype=np.int64)
+        boxes = as_boxes(boxes)
+        if self.device.type != "cpu":
+            geometry = crop_geometry(
+                boxes, self.heights[image_index], self.widths[image_index], **self.geometry
+            )
+            fill = self.options.get("fill", "mean")
+            size = self.geometry["size"]
+            return self.on_device.warp(
+                image_index, geometry, size=size, fill=fill, dtype=self.dtype, mirrored=mirrored
+            )
+        if out is None:
+            out = crop_buffer(len(boxes), self.geometry["size"], self.dtype)
+
+        def work(worker: int, part: slice) -> None:
+            for k in range(part.start, part.stop):
+                row = out[k : k + 1]
+                options = self.geometry | self.options | {"threads": 1}
+                warp_boxes(self.images[image_index[k]], boxes[k : k + 1], out=row, **options)
+                if mirrored is not None and mirrored[k]:
+                    row.copy_(row.flip(-1))
+
+        _share_out(work, len(boxes), self.threads)
+        return out[: len(boxes)]

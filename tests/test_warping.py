@@ -8,11 +8,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
 
-from rcnn_helpers import warping
 from rcnn_helpers.warping import (
     FILLS,
     MODES,
+    DevicePixels,
     Warper,
+    WindowWarper,
     context_boxes,
     crop_buffer,
     crop_geometry,
@@ -243,11 +244,10 @@ def test_inside_the_image_the_reference_is_the_bilinear_resize_of_opencv_and_tor
 def on_device(image, boxes, *, size, mode, padding, fill):
     """The path of accelerators, run on whatever is here."""
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    pixels = (torch.from_numpy(image).to(device).float() - torch.tensor(MEAN, device=device)) / torch.tensor(
-        STD, device=device
-    )
+    pixels = DevicePixels([image], mean=MEAN, std=STD, bgr=False, device=device)
     geometry = crop_geometry(boxes, *image.shape[:2], size=size, mode=mode, padding=padding)
-    return warping._warp_on_device(pixels, geometry, size, fill, torch.float32).cpu()
+    image_index = np.zeros(len(geometry), np.int64)
+    return pixels.warp(image_index, geometry, size=size, fill=fill, dtype=torch.float32).cpu()
 
 
 @pytest.mark.parametrize("fill", FILLS)
@@ -395,3 +395,49 @@ def test_options_out_of_range_are_refused(image, options, message):
 def test_anything_but_a_colour_image_of_bytes_is_refused(wrong):
     with pytest.raises(ValueError, match="read_image"):
         warp_boxes(wrong, [[0, 0, 2, 2]])
+
+
+def windows_of_two_images(image):
+    """Images of different size and shape, and windows of either in turn."""
+    images = [image, np.ascontiguousarray(image[:90, ::-1])]
+    image_index = np.array([1, 0, 1, 0, 0])
+    boxes = np.array(
+        [[5, 3, 60, 80], [5, 3, 60, 110], [90, 10, 158, 89], [0, 0, 160, 120], [100, 95, 130, 119]]
+    )
+    return images, image_index, boxes
+
+
+@pytest.mark.parametrize("bgr", [False, True])
+@pytest.mark.parametrize("fill", FILLS)
+@pytest.mark.parametrize("mode", MODES)
+def test_windows_of_many_images_are_what_each_image_gives_alone(image, mode, fill, bgr):
+    images, image_index, boxes = windows_of_two_images(image)
+    mirrored = np.array([True, False, False, True, False])
+    options = dict(size=61, mode=mode, padding=7, fill=fill)
+    expected = np.stack(
+        [
+            warp_reference(images[i], box, mean=MEAN, **options)
+            for i, box in zip(image_index, boxes, strict=True)
+        ]
+    )
+    expected[mirrored] = expected[mirrored][:, :, ::-1]
+    expected = (expected - MEAN) / STD
+    if bgr:
+        expected = expected[..., ::-1]
+
+    warper = WindowWarper(images, mean=MEAN, std=STD, bgr=bgr, threads=2, **options)
+    on_cpu = warper(image_index, boxes, mirrored=mirrored)
+    pixels = DevicePixels(images, mean=MEAN, std=STD, bgr=bgr, device="cpu")
+    heights, widths = ([images[i].shape[axis] for i in image_index] for axis in (0, 1))
+    geometry = crop_geometry(boxes, heights, widths, size=61, mode=mode, padding=7)
+    on_device = pixels.warp(image_index, geometry, size=61, fill=fill, dtype=torch.float32, mirrored=mirrored)
+    for crops in (on_cpu, on_device):
+        assert np.allclose(crops.permute(0, 2, 3, 1).numpy(), expected, atol=2e-5)
+
+
+def test_a_box_outside_its_own_image_is_named(image):
+    images, *_ = windows_of_two_images(image)
+    with pytest.raises(ValueError, match="box 1 .* lies outside the image, 160 x 90 pixels"):
+        crop_geometry([[0, 95, 10, 110], [0, 95, 10, 110]], [120, 90], [160, 160])
+    with pytest.raises(ValueError, match="160 x 90"):
+        WindowWarper(images)([1], [[0, 95, 10, 110]])
