@@ -18,12 +18,12 @@ from pathlib import Path
 from urllib.parse import quote, unquote
 
 import numpy as np
-import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
 from rcnn_helpers.errors import StoreError
 from rcnn_helpers.networks.network import PRECISIONS, fast_bfloat16
+from rcnn_helpers.pool5 import from_pool5
 from rcnn_helpers.settings import CONTEXT_PADDING, FEATURE_NORM
 from rcnn_helpers.storage import atomic_write, free_space, write_json
 
@@ -68,7 +68,7 @@ class FeatureStore:
         Folder that holds stores; this one is a folder in it, see `folder`.
     network : Network
     layer : str
-        Layer whose features are stored. From ``"pool5"`` the deeper ones can be read as well.
+        Layer whose features are stored. From ``"pool5"``, the default, the deeper ones can be read as well.
     mode, padding, fill : see `rcnn_helpers.warping.crop_geometry`
     precision : str
         Precision of the network, see `rcnn_helpers.features.extract`.
@@ -89,7 +89,7 @@ class FeatureStore:
         root,
         *,
         network,
-        layer: str = "fc7",
+        layer: str = "pool5",
         mode: str = "warp",
         padding: int = CONTEXT_PADDING,
         fill: str = "mean",
@@ -183,7 +183,8 @@ class FeatureStore:
         ----------
         image_id : str
         layer : str, optional
-            A layer that follows a stored ``"pool5"``; it is computed from it, as the original code does.
+            A layer that follows a stored ``"pool5"``; it is computed from it in the store's precision, as the
+            original code does.
 
         Raises
         ------
@@ -193,16 +194,15 @@ class FeatureStore:
         _, tensors = self._load(image_id)
         features = _unpack(tensors, self.dim)
         if layer not in (None, self.layer):
-            features = self._deeper(features, layer)
+            self._require_pool5(layer)
+            features = from_pool5(self.network, features, layer, precision=self.precision)
         return RegionFeatures(image_id, tensors["boxes"], tensors["is_gt"], features)
 
-    def _deeper(self, features: np.ndarray, layer: str) -> np.ndarray:
-        """Compute `layer` from stored pool5 features."""
+    def _require_pool5(self, wanted: str) -> None:
         if self.layer != "pool5":
             raise ValueError(
-                f"this store holds {self.layer}; {layer} can only be computed from a store of pool5"
+                f"this store holds {self.layer}; {wanted} can only be computed from a store of pool5"
             )
-        return self.network.from_pool5(torch.from_numpy(features), layer).cpu().numpy()
 
     def remove(self, image_id: str) -> None:
         """Remove the entry of an image, if there is one."""

@@ -10,7 +10,6 @@ the time of even the quarter T-Net, and the network keeps all cores busy, so the
 import ctypes
 import sys
 import warnings
-import weakref
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
 
@@ -21,6 +20,7 @@ from rcnn_helpers.boxes import as_boxes
 from rcnn_helpers.errors import DatasetError, StoreError
 from rcnn_helpers.feature_store import FeatureStore, RegionFeatures, choose_precision, digest_inputs
 from rcnn_helpers.networks.network import PRECISIONS
+from rcnn_helpers.pool5 import in_precision
 from rcnn_helpers.settings import CONTEXT_PADDING
 from rcnn_helpers.warping import Warper, crop_buffer
 
@@ -158,23 +158,6 @@ def _keep_freed_memory() -> None:
     trim_threshold, mmap_threshold = -1, -3  # M_TRIM_THRESHOLD and M_MMAP_THRESHOLD of malloc.h
     mallopt(trim_threshold, 2**31 - 1)
     mallopt(mmap_threshold, _LARGEST_KEPT_BLOCK)
-
-
-# Copies of networks in another precision, for as long as the network lives and its weights stay as they are.
-_converted: weakref.WeakKeyDictionary = weakref.WeakKeyDictionary()
-
-
-def in_precision(network, precision: str):
-    """`network` itself if it has that precision, else a copy that has; the last copy is remembered."""
-    if network.dtype == PRECISIONS[precision]:
-        return network
-    # Training changes weights in place and raises their version; moving or replacing them changes their address.
-    stamp = (precision, *((weight.data_ptr(), weight._version) for weight in network.module.parameters()))
-    known_stamp, copy = _converted.get(network, (None, None))
-    if known_stamp != stamp:
-        copy = network.to_precision(precision)
-        _converted[network] = (stamp, copy)
-    return copy
 
 
 def extract_dataset(

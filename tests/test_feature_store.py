@@ -137,7 +137,7 @@ def test_pool5_cannot_be_had_from_a_store_of_fc7(tmp_path):
 
 def test_an_image_without_any_region_has_an_entry(tmp_path):
     network = tiny_network()
-    store = FeatureStore(tmp_path, network=network)
+    store = FeatureStore(tmp_path, network=network, layer="fc7")
     nothing = {image_id: [] for image_id in NoiseDataset.ids}
     extract_dataset(network, NoiseDataset(), nothing, store=store, include_ground_truth=False, progress=False)
     assert len(store.read("000000")) == 0
@@ -168,28 +168,28 @@ def test_zeros_take_no_more_than_a_bit(tmp_path):
 
 
 def test_features_too_large_for_float16_are_stored_as_float32(tmp_path):
-    store = FeatureStore(tmp_path, network=tiny_network())
+    store = FeatureStore(tmp_path, network=tiny_network(), layer="fc7")
     features = np.full((1, 12), 1e5 + 0.25, np.float32)
     store.write("large", [[0, 0, 1, 1]], features)
     assert_array_equal(store.read("large").features, features)
 
 
 def test_features_that_are_not_numbers_are_refused(tmp_path):
-    store = FeatureStore(tmp_path, network=tiny_network())
+    store = FeatureStore(tmp_path, network=tiny_network(), layer="fc7")
     with pytest.raises(StoreError, match="image broken are not finite"):
         store.write("broken", [[0, 0, 1, 1]], np.full((1, 12), np.nan, np.float32))
     assert not store.has("broken")
 
 
 def test_features_of_another_shape_are_refused(tmp_path):
-    store = FeatureStore(tmp_path, network=tiny_network())
+    store = FeatureStore(tmp_path, network=tiny_network(), layer="fc7")
     with pytest.raises(ValueError, match=r"\[1, 12\]"):
         store.write("short", [[0, 0, 1, 1]], np.zeros((1, 11), np.float32))
 
 
 @pytest.mark.parametrize("image_id", ["n01/n01_4", "../../etc", "..", "a b%c", "größe"])
 def test_image_names_cannot_leave_the_folder(tmp_path, image_id):
-    store = FeatureStore(tmp_path, network=tiny_network())
+    store = FeatureStore(tmp_path, network=tiny_network(), layer="fc7")
     store.write(image_id, [[0, 0, 1, 1]], np.ones((1, 12), np.float32))
     assert store.path(image_id).resolve().parent == store.folder.resolve()
     assert store.ids() == [image_id]
@@ -203,7 +203,7 @@ def test_everything_that_decides_features_decides_the_folder(tmp_path):
     network = tiny_network()
     variants = [
         {},
-        {"layer": "pool5"},
+        {"layer": "fc6"},
         {"mode": "square"},
         {"padding": 0},
         {"fill": "replicate"},
@@ -373,7 +373,7 @@ def test_space_is_asked_for_only_for_what_is_absent(store, tmp_path, monkeypatch
 
 def test_what_is_needed_is_said_before_the_start(tmp_path, capsys):
     network = tiny_network()
-    store = FeatureStore(tmp_path, network=network)
+    store = FeatureStore(tmp_path, network=network, layer="fc7")
     extract_dataset(network, NoiseDataset(), make_proposals(), store=store)
     said = capsys.readouterr()
     assert f"6 images' fc7 features: up to 0 MB in {store.folder}" in said.out + said.err
@@ -385,7 +385,11 @@ def test_images_without_an_entry_in_the_proposals_are_named(tmp_path):
     del proposals["000002"]
     with pytest.raises(DatasetError, match="1 images have no proposals, the first is 000002"):
         extract_dataset(
-            network, NoiseDataset(), proposals, store=FeatureStore(tmp_path, network=network), progress=False
+            network,
+            NoiseDataset(),
+            proposals,
+            store=FeatureStore(tmp_path, network=network, layer="fc7"),
+            progress=False,
         )
 
 

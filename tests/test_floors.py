@@ -15,7 +15,7 @@ PACKAGE = Path(rcnn_helpers.__file__).parent
 FLOORS = (
     ("errors", "boxes", "settings", "storage", "images"),
     ("datasets", "proposals", "warping", "networks", "nms", "plots", "drawing", "redundancy"),
-    ("features", "feature_store", "finetuning", "pretraining", "evaluation", "voc_results"),
+    ("features", "feature_store", "pool5", "finetuning", "pretraining", "evaluation", "voc_results"),
     ("svm", "bbox_regression", "units", "diagnosis", "segmentation"),
     ("detector", "baselines", "widgets"),
     ("course", "claims"),
