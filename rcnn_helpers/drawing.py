@@ -32,6 +32,7 @@ COLOURS = {
 # Pixels drawn and left out, in turn, for a line one pixel wide; wider lines scale them.
 DASHES = {"solid": (), "dashed": (6, 4), "dotted": (2, 2), "dashdot": (6, 2, 2, 2)}
 SMALLEST_FONT = 13
+_FAR = 30_000  # pixels; OpenCV cannot count much further
 
 
 @dataclass(frozen=True)
@@ -138,6 +139,53 @@ def draw_detections(image, boxes, names, values=None, *, outcomes=None, truth=No
         styles + ["truth"] * len(truth),
         **options,
     )
+
+
+def draw_arrows(
+    image, starts, ends, styles="detection", *, colours=None, line_width: int | None = None
+) -> np.ndarray:
+    """Draw arrows from point to point, such as from where a box's corners were to where they have moved.
+
+    Parameters
+    ----------
+    image : uint8 array of shape [H, W, 3]
+        It is copied.
+    starts, ends : array-like of shape [N, 2]
+        Points (x, y) in pixels; an arrow of less than a pixel is left out.
+    styles : str, BoxStyle, or a sequence of them
+        As in `draw_boxes`; of a style, only its colour is used.
+    colours : str or sequence of str, optional
+        Colours that replace those of the styles.
+    line_width : int, optional
+        In pixels; by default it grows with the image.
+
+    Returns
+    -------
+    uint8 array of shape [H, W, 3]
+
+    Raises
+    ------
+    DisplayError
+        If the points do not have these shapes, or are not finite.
+    """
+    canvas = _checked(image).copy()
+    starts, ends = (np.asarray(points, dtype=np.float64) for points in (starts, ends))
+    starts, ends = (points.reshape(0, 2) if points.size == 0 else points for points in (starts, ends))
+    if starts.shape != ends.shape or starts.shape[1:] != (2,) or not np.isfinite([starts, ends]).all():
+        raise DisplayError(
+            f"arrows need as many finite starts [N, 2] as ends [N, 2], got {list(starts.shape)} and "
+            f"{list(ends.shape)}"
+        )
+    line_width = line_width or max(2, round(max(canvas.shape[:2]) / 200))
+    colours_drawn = [rgb(style.colour) for style in _resolve_styles(styles, colours, len(starts))]
+    lengths = np.linalg.norm(ends - starts, axis=1)
+    for start, end, length, colour in zip(starts, ends, lengths, colours_drawn, strict=True):
+        if length >= 1:
+            tip = min(4 * line_width / length, 0.5)  # as large on a long arrow as on a short one
+            near = np.rint(np.clip([start, end], -_FAR, _FAR)).astype(int).tolist()
+            for paint, width in (((0, 0, 0), line_width + 2), (colour, line_width)):
+                cv2.arrowedLine(canvas, *near, paint, width, cv2.LINE_AA, tipLength=tip)
+    return canvas
 
 
 def montage(

@@ -11,6 +11,7 @@ from rcnn_helpers.drawing import (
     DASHES,
     STYLES,
     BoxStyle,
+    draw_arrows,
     draw_boxes,
     draw_detections,
     draw_filters,
@@ -258,3 +259,30 @@ def test_what_is_no_filter_of_colours_is_refused(shape):
 def test_bad_input_is_named(call, message):
     with pytest.raises(ValueError, match=message):
         call()
+
+
+def test_an_arrow_runs_from_start_to_end_with_its_tip_there():
+    image = draw_arrows(GREY, [[20, 50]], [[120, 50]], RED, line_width=2)
+    rows, columns = np.nonzero(coloured(image, "#ff0000"))
+    assert columns.min() in (19, 20, 21) and columns.max() in (119, 120, 121)
+    height_at = [np.ptp(rows[columns == x]) for x in (30, 114)]
+    assert height_at[0] <= 3 < height_at[1], "the tip is wider than the line"
+    assert (GREY == 128).all()
+
+
+def test_tips_of_long_and_of_short_arrows_are_alike():
+    image = draw_arrows(GREY, [[10, 20], [10, 70]], [[140, 20], [40, 70]], RED, line_width=2)
+    widest = [np.ptp(np.nonzero(coloured(part, "#ff0000"))[0]) for part in (image[:50], image[50:])]
+    assert abs(widest[0] - widest[1]) <= 1
+
+
+def test_nothing_moved_draws_nothing_and_far_ends_do_no_harm():
+    assert not changed(draw_arrows(GREY, [[20, 50]], [[20.4, 50]])).any()
+    assert (draw_arrows(GREY, [], []) == GREY).all()
+    assert changed(draw_arrows(GREY, [[20, 50]], [[1e12, 50]])).any()
+
+
+@pytest.mark.parametrize("ends", [[[1, 2, 3]], [[1, 2], [3, 4]], [[1, np.nan]]])
+def test_arrows_need_two_points_each(ends):
+    with pytest.raises(DisplayError, match=r"as many finite starts \[N, 2\] as ends"):
+        draw_arrows(GREY, [[20, 50]], ends)
