@@ -14,7 +14,7 @@ PACKAGE = Path(rcnn_helpers.__file__).parent
 # Lowest floor first. A module may import from its own floor and from those below.
 FLOORS = (
     ("errors", "boxes", "settings", "storage", "images"),
-    ("datasets", "proposals", "warping", "networks", "nms", "plots", "drawing", "redundancy"),
+    ("datasets", "proposals", "training", "warping", "networks", "nms", "plots", "drawing", "redundancy"),
     ("features", "feature_store", "pool5", "finetuning", "pretraining", "evaluation", "voc_results"),
     ("svm", "bbox_regression", "units", "diagnosis", "segmentation"),
     ("detector", "baselines", "widgets"),

@@ -27,7 +27,11 @@ class SqueezeRegionNet(RegionNet):
 
     def forward(self, x):
         """Class scores [N, C] of a batch [N, 3, S, S]; dropout is active in training mode."""
-        return self.classifier(self.trunk(x)).flatten(1)
+        _, *layers = self.classifier  # the first is torchvision's dropout
+        x = self._drop(self.trunk(x))
+        for layer in layers:
+            x = layer(x)
+        return x.flatten(1)
 
     def new_classifier(self, n_classes):
         return nn.Sequential(

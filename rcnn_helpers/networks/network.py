@@ -20,6 +20,27 @@ from torch.nn import functional as F
 PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
 
+def shared_dropout(x: torch.Tensor, rate: float, share: tuple[int, int]) -> torch.Tensor:
+    """Dropout on one process's equal share of a batch, as if the whole batch were here.
+
+    Parameters
+    ----------
+    x : Tensor [n, ...]
+    rate : float
+        Probability to drop a value.
+    share : (int, int)
+        Number of this process, and how many there are. Each draws the mask of the whole batch and takes its own
+        rows; with equal random states the masks do not depend on how many processes there are.
+    """
+    index, count = share
+    if count == 1:
+        return F.dropout(x, rate, training=True)
+    memory_format = torch.channels_last if x.ndim == 4 else torch.contiguous_format
+    whole = torch.ones((count * len(x), *x.shape[1:]), dtype=x.dtype, device=x.device)
+    mask = F.dropout(whole.contiguous(memory_format=memory_format), rate, training=True)
+    return x * mask[index * len(x) : (index + 1) * len(x)]
+
+
 class RegionNet(nn.Module):
     """Convolutions to pool5, two fully connected layers, a classifier (Krizhevsky et al., 2012).
 
@@ -33,9 +54,17 @@ class RegionNet(nn.Module):
         ReLU follows each of them, and dropout in `forward` while training.
     classifier : nn.Linear
         One output a class, before the softmax.
+
+    Attributes
+    ----------
+    dropout : float
+        Probability to drop a unit while training.
+    share : (int, int)
+        Where several processes train on parts of one batch: number of this one, and how many there are.
     """
 
     dropout = 0.5
+    share = (0, 1)
 
     def __init__(self, trunk, pool5, fc6, fc7, classifier):
         super().__init__()
@@ -48,9 +77,12 @@ class RegionNet(nn.Module):
     def forward(self, x):
         """Class scores [N, C] of a batch [N, 3, S, S]; dropout is active in training mode."""
         x = self.pool5(self.trunk(x)).flatten(1)
-        x = F.dropout(F.relu(self.fc6(x)), self.dropout, self.training)
-        x = F.dropout(F.relu(self.fc7(x)), self.dropout, self.training)
+        x = self._drop(F.relu(self.fc6(x)))
+        x = self._drop(F.relu(self.fc7(x)))
         return self.classifier(x)
+
+    def _drop(self, x):
+        return shared_dropout(x, self.dropout, self.share) if self.training else x
 
     def new_classifier(self, n_classes: int) -> nn.Module:
         """An uninitialised classifier with `n_classes` outputs that fits this network."""
