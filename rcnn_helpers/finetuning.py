@@ -332,9 +332,9 @@ def finetune(
     """Fine-tune `network` on the warped proposals of a data set (sec. 2.3).
 
     With `out`, Ctrl-C leaves a checkpoint beside it (``.checkpoint``), and one is written every
-    `checkpoint_seconds`; the same call goes on from there. The checkpoint is removed at the end. Under ``torchrun``
-    every process calls this with the same arguments and takes its share of each batch; the first one reports and
-    writes.
+    `checkpoint_seconds`; the same call goes on from there. The checkpoint is removed at the end. Under
+    ``torchrun`` every process calls this with the same arguments and takes its share of each batch; the first one
+    reports and writes.
 
     Parameters
     ----------
