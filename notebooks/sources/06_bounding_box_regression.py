@@ -76,3 +76,53 @@ def apply_regression(proposal, targets):
     y = (y1 + y2) / 2 + t_y * (y2 - y1)
     width, height = (x2 - x1) * np.exp(t_w), (y2 - y1) * np.exp(t_h)
     return [x - width / 2, y - height / 2, x + width / 2, y + height / 2]
+
+
+# %% [markdown]
+# ### Exercise: which proposals teach
+#
+# ●●○ · 15 minutes. It takes `proposals` and `objects`, lists of corners of one picture, and `min_iou`. Return a
+# list of pairs `(i, j)`: proposal `i` teaches, and object `j` is the one that it overlaps most. It teaches if
+# that IoU is *greater* than `min_iou`. The pairs stand in the proposals' order; each proposal appears at most
+# once. For the objects (0, 0, 10, 10) and (2, 0, 12, 10), the proposals (1, 0, 11, 10), (3, 0, 13, 10) and (40,
+# 40, 50, 50), and 0.6, the answer is `[(0, 0), (1, 1)]`: the first overlaps both by $9/11$, and the first of equals
+# counts. There may be no objects, or no proposals.
+
+
+# %% exercise="training_pairs"
+def training_pairs(proposals, objects, min_iou):
+    """Pairs (proposal's number, object's number) to learn from.
+
+    proposals, objects: lists of (x1, y1, x2, y2); min_iou: a pair's IoU is greater.
+    """
+    # iou(proposals, objects) gives all IoUs at once: one row a proposal, one column an object.
+    from rcnn_helpers.boxes import iou
+
+    # solution
+    if len(objects) == 0:
+        return []
+    pairs = []
+    for i, overlaps in enumerate(iou(proposals, objects)):
+        nearest = int(overlaps.argmax())
+        if overlaps[nearest] > min_iou:
+            pairs.append((i, nearest))
+    return pairs
+
+
+# %% [markdown]
+# ### Exercise: ridge regression in closed form
+#
+# ●●● · 20 minutes.
+
+
+# %% exercise="ridge"
+def ridge(features, targets, penalty):
+    """Weights [D, K] and constants [K] of a ridge regression whose constants are free.
+
+    features: array [N, D]; targets: array [N, K]; penalty: the number lambda.
+    """
+    # solution
+    feature_mean, target_mean = features.mean(axis=0), targets.mean(axis=0)
+    X, T = features - feature_mean, targets - target_mean
+    weights = np.linalg.solve(X.T @ X + penalty * np.eye(X.shape[1]), X.T @ T)
+    return weights, target_mean - feature_mean @ weights
