@@ -449,7 +449,7 @@ class _Sums:
         return self.target_products / self.n_rows - np.outer(mean, mean)
 
     def solve(self, penalty: float, transform=None) -> tuple[np.ndarray, np.ndarray]:
-        """As `ridge`, for targets multiplied by `transform` [K, K]. It overwrites `gram`, and so uses the sums up."""
+        """As `ridge`, for targets multiplied by `transform` [K, K]. Works once: `gram` is overwritten."""
         mean, target_mean = self.features / self.n_rows, self.targets / self.n_rows
         products = self.products - self.n_rows * np.outer(mean, target_mean)
         if transform is not None:

@@ -4,36 +4,44 @@
 
 1. `rcnn_helpers.proposals` finds around 2000 boxes that may hold an object, whatever its class;
 2. `rcnn_helpers.warping` cuts each box out and warps it to the network's input size;
-3. `rcnn_helpers.features` runs the crops through the network and keeps one layer;
+3. `rcnn_helpers.features` runs the crops through the network up to pool5, and `rcnn_helpers.pool5` further;
 4. `rcnn_helpers.svm` scores all boxes for all classes in one matrix product;
-5. `rcnn_helpers.nms` removes, class by class, boxes that overlap a better one.
+5. `rcnn_helpers.bbox_regression` moves each box to where its pool5 features say the object is (App. C);
+6. `rcnn_helpers.candidates` and `rcnn_helpers.nms` keep the best boxes of each class and remove those that overlap
+   a better one.
+
+What the trainings see is in `rcnn_helpers.training_regions`, how a detector is kept in `rcnn_helpers.model_files`.
 """
 
-import json
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import numpy as np
 
 from rcnn_helpers import settings
-from rcnn_helpers.boxes import as_boxes, clip, iou
-from rcnn_helpers.errors import DatasetError, ModelError, SettingsError
+from rcnn_helpers.bbox_regression import BoxRegressors, regress_within
+from rcnn_helpers.boxes import as_boxes, clip
+from rcnn_helpers.candidates import Candidates, best_thresholds, suppress
+from rcnn_helpers.errors import DatasetError, SettingsError, StoreError
 from rcnn_helpers.evaluation import Detections, evaluate
 from rcnn_helpers.images import shrink_to_fit
-from rcnn_helpers.nms import nms, nms_per_class
-from rcnn_helpers.storage import atomic_write
+from rcnn_helpers.model_files import MODEL_FORMAT, load_detector, save_detector
+from rcnn_helpers.training_regions import TrainingRegions, region_labels, regression_chunks
 
-MODEL_FORMAT = "rcnn_helpers.model.1"
+__all__ = ["MODEL_FORMAT", "RCNN", "TrainingRegions", "best_thresholds", "region_labels", "suppress"]
+
+CLASSIFIERS = ("svm", "softmax")
 # Larger pictures are shrunk before detection: VOC's have at most 500 pixels a side, and features of a region
 # cost the same whatever its size.
 LONGEST_SIDE = 1000
 
 
 class RCNN:
-    """Region proposals, CNN features and one linear SVM a class.
+    """Region proposals, CNN features, one linear SVM and one box regression a class.
 
     Parameters
     ----------
@@ -49,8 +57,15 @@ class RCNN:
         Boxes kept of each image's ranked proposals.
     warp_mode, padding : str, int
         How a box becomes a square crop (App. A).
-    C, positive_weight, bias_scale, negative_iou : float
+    C, positive_weight, bias_scale : float
         Settings of the SVMs (sec. 2.3 and the released code); see `svm.LinearSVMs`.
+    positive_iou : float, optional
+        By default the SVMs' positives are the ground-truth boxes alone. Given, they are all regions of at least
+        this IoU with an object of the class (App. B).
+    negative_iou : float
+        Regions below this IoU with every object of a class are its negatives (sec. 2.3, App. B).
+    box_regression : bool
+        Whether to train box regression on pool5 and to use it (App. C).
     nms_iou : float
         Boxes that overlap a better one of their class by more are dropped (sec. 2.2).
     precision : str
@@ -58,14 +73,19 @@ class RCNN:
     device : str, optional
         ``"cuda"``, ``"mps"`` or ``"cpu"``; by default the best one present.
     seed : int
-        Decides the ranking of proposals, the sample behind the feature scale, and the solver's order.
+        Decides the ranking of proposals, the sample behind the feature scales, and the solver's order.
 
     Attributes
     ----------
     classes_ : tuple of str
-    svms_ : svm.LinearSVMs
+    svms_ : svm.LinearSVMs or None
+        None with the classifier ``"softmax"``.
     feature_scale_ : float
-        Factor that brings the mean L2 norm of a feature to 20.
+        Factor that brings the mean L2 norm of a feature of `layer` to 20; 1 with the classifier ``"softmax"``.
+    regressors_ : bbox_regression.BoxRegressors or None
+        None without box regression.
+    pool5_scale_ : float
+        Factor that brings the mean L2 norm of a pool5 feature to 20, for `regressors_`.
     thresholds_ : float32 array of shape [C]
         Score from which on `detect` reports a class: the one with the best F1 on the training images. SVM scores
         have no scale of their own; with few positives even sure detections score below zero.
@@ -79,6 +99,7 @@ class RCNN:
         *,
         weights=None,
         layer: str | None = None,
+        classifier: str = "svm",
         mode: str = "fast",
         max_proposals: int = settings.MAX_PROPOSALS,
         warp_mode: str = "warp",
@@ -86,7 +107,9 @@ class RCNN:
         C: float = settings.SVM_C,
         positive_weight: float = settings.SVM_POSITIVE_WEIGHT,
         bias_scale: float = settings.SVM_BIAS_SCALE,
+        positive_iou: float | None = None,
         negative_iou: float = settings.SVM_NEGATIVE_IOU,
+        box_regression: bool = True,
         nms_iou: float = settings.NMS_IOU,
         precision: str = "auto",
         device: str | None = None,
@@ -98,10 +121,8 @@ class RCNN:
             network = load_network(network, weights=weights, device=device)
         self.network = network
         self.layer = layer or network.layers[-1]
-        if self.layer not in network.layers:
-            raise SettingsError(
-                f"{network.name} has no layer {self.layer!r}; it has {', '.join(network.layers)}"
-            )
+        self.classifier = classifier
+        self._check_choices()
         self.mode = mode
         self.max_proposals = max_proposals
         self.warp_mode = warp_mode
@@ -109,16 +130,20 @@ class RCNN:
         self.C = C
         self.positive_weight = positive_weight
         self.bias_scale = bias_scale
+        self.positive_iou = positive_iou
         self.negative_iou = negative_iou
+        self.box_regression = box_regression
         self.nms_iou = nms_iou
         self.precision = precision
         self.seed = seed
+        self.svms_ = self.regressors_ = None
+        self.feature_scale_ = self.pool5_scale_ = 1.0
         self.seconds_: dict[str, float] = {}
 
     # -- training ------------------------------------------------------------------------------------------
 
     def fit(self, dataset, *, proposals=None, store=None, cache=None, progress: bool = True) -> "RCNN":
-        """Train one SVM a class on `dataset` (sec. 2.3).
+        """Train one SVM and one box regression a class on `dataset` (sec. 2.3, App. C).
 
         Parameters
         ----------
@@ -127,7 +152,7 @@ class RCNN:
         proposals : dict from image id to float32 [N, 4], optional
             Boxes to use instead of selective search's.
         store : FeatureStore, optional
-            Where features are kept and looked up; by default a store in `cache`.
+            Of pool5: where features are kept and looked up; by default a store in `cache`.
         cache : path, optional
             Folder in which proposals and features survive this call, so that an interrupted run resumes. Without
             it they live in a temporary folder.
@@ -138,35 +163,56 @@ class RCNN:
         ------
         DatasetError
             If no object of any class is in the data set.
+        SettingsError
+            If the classifier is ``"softmax"`` and the network's outputs are not those classes and background.
+        StoreError
+            If `store` holds another layer than pool5, or was made with another warp.
         """
-        from rcnn_helpers.svm import train_detector_svms
-
         self.classes_ = tuple(dataset.classes)
         self._require_objects(dataset)
+        self._require_outputs()
         with self._working_folder(cache) as folder:
             proposals = self._propose(dataset, proposals, folder, progress)
             store = self.extract(dataset, proposals, store=store, cache=folder, progress=progress)
-            with self._timed("feature scale"):
-                self.feature_scale_ = store.feature_scale(list(dataset.ids), seed=self.seed)
-            with self._timed("SVMs"):
-                regions = TrainingRegions(dataset, store, self.feature_scale_)
-                self.svms_ = train_detector_svms(
-                    regions,
-                    self.classes_,
-                    C=self.C,
-                    positive_weight=self.positive_weight,
-                    bias_scale=self.bias_scale,
-                    negative_iou=self.negative_iou,
-                    seed=self.seed,
-                    progress=progress,
-                )
+            if self.classifier == "svm":
+                self._fit_svms(dataset, store, progress)
+            self.regressors_ = None
+            if self.box_regression:
+                self._fit_regressors(dataset, store, progress)
             with self._timed("thresholds"):
-                found = self._search(dataset, proposals, store, progress=progress)
+                found = self._search(
+                    dataset, proposals, store, regress=self.box_regression, progress=progress
+                )
                 self.thresholds_ = best_thresholds(evaluate(found, dataset), self.classes_)
         return self
 
+    def _fit_svms(self, dataset, store, progress) -> None:
+        from rcnn_helpers.svm import train_detector_svms
+
+        with self._timed("feature scale"):
+            self.feature_scale_ = store.feature_scale(list(dataset.ids), layer=self.layer, seed=self.seed)
+        with self._timed("SVMs"):
+            self.svms_ = train_detector_svms(
+                TrainingRegions(dataset, store, self.feature_scale_, layer=self.layer),
+                self.classes_,
+                C=self.C,
+                positive_weight=self.positive_weight,
+                bias_scale=self.bias_scale,
+                positive_iou=self.positive_iou,
+                negative_iou=self.negative_iou,
+                seed=self.seed,
+                progress=progress,
+            )
+
+    def _fit_regressors(self, dataset, store, progress) -> None:
+        with self._timed("box regression"):
+            self.pool5_scale_ = store.feature_scale(list(dataset.ids), layer="pool5", seed=self.seed)
+            chunks = regression_chunks(dataset, store, self.pool5_scale_)
+            chunks = _progress(chunks, "box regression", progress, total=len(dataset.ids))
+            self.regressors_ = BoxRegressors().fit_chunks(chunks, n_classes=len(self.classes_))
+
     def extract(self, dataset, proposals, *, store=None, cache=None, progress: bool = True):
-        """Bring the features of every region of `dataset` into a store and return the store.
+        """Bring pool5 of every region of `dataset` into a store and return the store.
 
         Regions that a former, interrupted call has extracted are not extracted again.
         """
@@ -176,11 +222,12 @@ class RCNN:
             store = FeatureStore(
                 Path(cache) / "features",
                 network=self.network,
-                layer=self.layer,
+                layer="pool5",
                 mode=self.warp_mode,
                 padding=self.padding,
                 precision=self.precision,
             )
+        self._require_own_kind(store)
         with self._timed("features"):
             extract_dataset(self.network, dataset, proposals, store=store, progress=progress)
         return store
@@ -194,27 +241,30 @@ class RCNN:
         return propose(image, mode=self.mode, max_boxes=self.max_proposals, seed=self.seed)
 
     def features(self, image: np.ndarray, boxes) -> np.ndarray:
-        """Return the scaled features of `boxes` of one image, float32 [N, D]."""
-        from rcnn_helpers.features import extract
-
-        features = extract(
-            self.network,
-            image,
-            boxes,
-            layers=(self.layer,),
-            mode=self.warp_mode,
-            padding=self.padding,
-            precision=self.precision,
-        )[self.layer]
-        return features * self.feature_scale_
+        """Return the features of `layer` of `boxes` of one image, scaled as for the SVMs, float32 [N, D]."""
+        return self._features(self._pool5(image, boxes))
 
     def score(self, image: np.ndarray, boxes) -> np.ndarray:
         """Score `boxes` of one image for every class, float32 [N, C]: one matrix product (sec. 2.2)."""
         self._require_fitted()
-        return self.svms_.decision_function(self.features(image, boxes))
+        return self._scores(self._pool5(image, boxes))
+
+    def regress(self, image: np.ndarray, boxes) -> np.ndarray:
+        """Return where each class would move each of `boxes` of one image, float32 [N, C, 4] (App. C)."""
+        self._require_fitted()
+        self._require_regressors()
+        boxes = as_boxes(boxes)
+        return self._regressed(boxes, self._pool5(image, boxes), *image.shape[:2])
 
     def detect(
-        self, image: np.ndarray, *, boxes=None, score_threshold: float | None = None, image_id: str = "image"
+        self,
+        image: np.ndarray,
+        *,
+        boxes=None,
+        score_threshold: float | None = None,
+        image_id: str = "image",
+        box_regression: bool | None = None,
+        regression_rounds: int = 1,
     ) -> Detections:
         """Detect the objects of one image.
 
@@ -226,6 +276,10 @@ class RCNN:
             Proposals, by default those of selective search.
         score_threshold : float, optional
             Detections score more. By default each class has its own, `thresholds_`; the released demo uses -1.
+        box_regression : bool, optional
+            Whether boxes are regressed before suppression; by default as the detector was trained.
+        regression_rounds : int
+            See `detect_dataset`.
 
         Returns
         -------
@@ -233,24 +287,33 @@ class RCNN:
             Best first. Empty if the image has no proposals.
         """
         self._require_fitted()
+        regress = self._regresses(box_regression, regression_rounds)
         working, scale = shrink_to_fit(image, LONGEST_SIDE)
         height, width = working.shape[:2]
         proposals = self.propose(working) if boxes is None else clip(as_boxes(boxes) * scale, height, width)
         if len(proposals) == 0:
             return Detections.empty((image_id,), self.classes_)
-        scores = self.score(working, proposals)
-        above = scores > (self.thresholds_ if score_threshold is None else score_threshold)
-        rows, class_index = nms_per_class(
-            proposals, np.where(above, scores, -np.inf), iou_threshold=self.nms_iou
+        pool5 = self._pool5(working, proposals)
+        scores = self._scores(pool5)
+        least = self.thresholds_ if score_threshold is None else score_threshold
+        rows, class_index = np.nonzero(scores > least)
+        places = (
+            self._regressed(proposals, pool5, height, width)[rows, class_index]
+            if regress
+            else proposals[rows]
         )
-        return Detections(
+        found = Detections(
             (image_id,),
             self.classes_,
             np.zeros(len(rows), np.int32),
             class_index,
             scores[rows, class_index],
-            proposals[rows] / scale,
-        ).sorted()
+            places,
+        )
+        found = self._iterated(found, lambda _: working, regression_rounds - 1)
+        least = np.broadcast_to(least, len(self.classes_))
+        found = suppress(found.select(found.scores > least[found.class_index]), iou_threshold=self.nms_iou)
+        return replace(found, boxes=found.boxes / scale).sorted()
 
     def detect_dataset(
         self,
@@ -259,6 +322,8 @@ class RCNN:
         proposals=None,
         store=None,
         cache=None,
+        box_regression: bool | None = None,
+        regression_rounds: int = 1,
         max_per_image: int = settings.MAX_PER_IMAGE,
         mean_per_image: int = settings.MEAN_PER_IMAGE,
         progress: bool = True,
@@ -266,17 +331,24 @@ class RCNN:
         """Detect the objects of every image, with the released code's caps.
 
         For each class, the best `max_per_image` regions of an image and the best ``mean_per_image * images``
-        of all are kept; then overlapping boxes of an image are suppressed (`nms_iou`).
+        of all are kept; their boxes are regressed and clipped to the image; then overlapping boxes of an image are
+        suppressed (`nms_iou`). A box keeps the score of the region it comes from.
 
         Parameters
         ----------
         proposals : dict from image id to float32 [N, 4], optional
         store : FeatureStore, optional
-            Features are read from it and written to it; without it they are used once and forgotten.
+            Of pool5. Features are read from it and written to it; without it they are used once and forgotten.
         cache : path, optional
             Folder in which proposals are kept.
+        box_regression : bool, optional
+            By default as the detector was trained. With False, the outcome is that of a detector trained without.
+        regression_rounds : int
+            With 2 or more, the boxes that were kept are warped and scored anew and regressed from there, and so
+            on: the iteration that the paper found not to help (App. C). It needs the network for every such box.
         """
         self._require_fitted()
+        regress = self._regresses(box_regression, regression_rounds)
         if store is not None:
             with self._working_folder(cache) as folder:
                 proposals = self._propose(dataset, proposals, folder, progress)
@@ -284,35 +356,98 @@ class RCNN:
         else:
             proposals = self._propose(dataset, proposals, cache, progress)
         with self._timed("detection"):
-            return self._search(dataset, proposals, store, max_per_image, mean_per_image, progress)
+            return self._search(
+                dataset,
+                proposals,
+                store,
+                regress=regress,
+                rounds=regression_rounds,
+                max_per_image=max_per_image,
+                mean_per_image=mean_per_image,
+                progress=progress,
+            )
 
     def _search(
         self,
         dataset,
         proposals,
         store,
+        *,
+        regress: bool,
+        rounds: int = 1,
         max_per_image: int = settings.MAX_PER_IMAGE,
         mean_per_image: int = settings.MEAN_PER_IMAGE,
         progress: bool = True,
     ) -> Detections:
         """Score the proposals of every image, keep the best within the caps, and suppress."""
         n_images = len(dataset.ids)
-        candidates = _Candidates(dataset.ids, self.classes_, max_per_image, mean_per_image * n_images)
+        candidates = Candidates(dataset.ids, self.classes_, max_per_image, mean_per_image * n_images)
         for index, image_id in enumerate(_progress(dataset.ids, "detecting", progress)):
-            boxes, scores = self._scored_regions(dataset, image_id, proposals[image_id], store)
+            boxes, pool5, (height, width) = self._regions(dataset, image_id, proposals[image_id], store)
+            scores = self._scores(pool5)
+            if regress:
+                boxes = self._regressed(boxes, pool5, height, width)
             candidates.add(index, boxes, scores)
-        return suppress(candidates.best(), iou_threshold=self.nms_iou)
+        found = self._iterated(candidates.best(), dataset.image, rounds - 1, progress)
+        return suppress(found, iou_threshold=self.nms_iou)
 
-    def _scored_regions(self, dataset, image_id, boxes, store) -> tuple[np.ndarray, np.ndarray]:
-        """Boxes [N, 4] and scores [N, C] of one image's proposals, ground truth left out."""
-        if len(boxes) == 0:
-            return as_boxes([]), np.zeros((0, len(self.classes_)), np.float32)
+    def _regions(self, dataset, image_id, boxes, store):
+        """Boxes [N, 4] and pool5 [N, D] of one image's proposals, ground truth left out, and the image's size."""
         if store is None:
-            return boxes, self.score(dataset.image(image_id), boxes)
-        regions = store.read(image_id)
+            image, boxes = dataset.image(image_id), as_boxes(boxes)
+            return boxes, self._pool5(image, boxes), image.shape[:2]
+        regions, annotation = store.read(image_id), dataset.annotation(image_id)
         proposed = ~regions.is_gt
-        features = regions.features[proposed].astype(np.float32) * self.feature_scale_
-        return regions.boxes[proposed], self.svms_.decision_function(features)
+        return regions.boxes[proposed], regions.features[proposed], (annotation.height, annotation.width)
+
+    def _iterated(self, found: Detections, image_of, rounds: int, progress: bool = False) -> Detections:
+        """Score the boxes of `found` anew and regress them from their own features, `rounds` times (App. C)."""
+        if rounds == 0 or len(found) == 0:
+            return found
+        scores, boxes = found.scores.copy(), found.boxes.copy()
+        for index in _progress(np.unique(found.image_index), "further rounds of regression", progress):
+            image = image_of(found.image_ids[index])
+            rows = np.flatnonzero(found.image_index == index)
+            classes = found.class_index[rows]
+            for _ in range(rounds):
+                pool5 = self._pool5(image, boxes[rows])
+                scores[rows] = self._scores(pool5)[np.arange(len(rows)), classes]
+                targets = self.regressors_.predict(pool5 * np.float32(self.pool5_scale_), classes)
+                boxes[rows] = regress_within(boxes[rows], targets, *image.shape[:2])
+        return replace(found, scores=scores, boxes=boxes)
+
+    def _pool5(self, image, boxes) -> np.ndarray:
+        """pool5 of `boxes` of one image, not scaled, float32 [N, D]."""
+        from rcnn_helpers.features import extract
+
+        options = {"mode": self.warp_mode, "padding": self.padding, "precision": self.precision}
+        return extract(self.network, image, boxes, layers=("pool5",), **options)["pool5"]
+
+    def _features(self, pool5) -> np.ndarray:
+        """Features of `layer`, scaled as for the SVMs, float32 [N, D]."""
+        from rcnn_helpers.pool5 import from_pool5
+
+        features = from_pool5(self.network, pool5, self.layer, precision=self._precision())
+        return features * np.float32(self.feature_scale_)
+
+    def _scores(self, pool5) -> np.ndarray:
+        """Score of each region for each class, float32 [N, C]."""
+        if self.classifier == "svm":
+            return self.svms_.decision_function(self._features(pool5))
+        from rcnn_helpers.pool5 import probabilities_from_pool5
+
+        return probabilities_from_pool5(self.network, pool5, precision=self._precision())[:, 1:]
+
+    def _regressed(self, boxes, pool5, height, width) -> np.ndarray:
+        """Where each class moves each region, inside the image, float32 [N, C, 4]."""
+        targets = self.regressors_.predict_all(pool5 * np.float32(self.pool5_scale_))
+        repeated = np.repeat(boxes, len(self.classes_), axis=0)
+        return regress_within(repeated, targets.reshape(-1, 4), height, width).reshape(targets.shape)
+
+    def _precision(self) -> str:
+        from rcnn_helpers.features import choose_precision
+
+        return choose_precision(self.precision, self.network.device)
 
     # -- saving --------------------------------------------------------------------------------------------
 
@@ -322,27 +457,7 @@ class RCNN:
         The file holds numbers and plain text only: opening one from a stranger runs nothing.
         """
         self._require_fitted()
-        import torch
-        from safetensors.torch import save
-
-        tensors = {f"network.{name}": value for name, value in self.network.module.state_dict().items()}
-        tensors["svm.coef"] = torch.from_numpy(np.ascontiguousarray(self.svms_.coef_, dtype=np.float32))
-        tensors["svm.intercept"] = torch.from_numpy(
-            np.ascontiguousarray(self.svms_.intercept_, dtype=np.float32)
-        )
-        tensors["svm.thresholds"] = torch.from_numpy(np.asarray(self.thresholds_, dtype=np.float32))
-        header = {
-            "format": MODEL_FORMAT,
-            "network": self.network.name,
-            "classes": list(self.classes_),
-            "feature_scale": float(self.feature_scale_),
-            "settings": self._settings(),
-        }
-        payload = save(
-            {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()},
-            metadata={"rcnn": json.dumps(header)},
-        )
-        atomic_write(path, lambda file: file.write(payload))
+        save_detector(self, path)
 
     @classmethod
     def load(cls, path, *, device: str | None = None, precision: str | None = None) -> "RCNN":
@@ -351,57 +466,9 @@ class RCNN:
         Raises
         ------
         ModelError
-            If the file is missing, damaged, or no such detector.
+            If the file is missing, damaged, of an older format, or no such detector.
         """
-        header, tensors = _read_model(Path(path))
-        from rcnn_helpers.networks import load_network
-        from rcnn_helpers.svm import LinearSVMs
-
-        weights = {
-            name.removeprefix("network."): value
-            for name, value in tensors.items()
-            if name.startswith("network.")
-        }
-        try:
-            options = dict(header["settings"])
-            if precision:
-                options["precision"] = precision
-            network = load_network(header["network"], weights=weights, device=device)
-            detector = cls(network, **options)
-            detector.classes_ = tuple(header["classes"])
-            detector.feature_scale_ = float(header["feature_scale"])
-            coef, intercept = tensors["svm.coef"].numpy(), tensors["svm.intercept"].numpy()
-            detector.thresholds_ = tensors["svm.thresholds"].numpy()
-        except (KeyError, TypeError, ValueError) as error:
-            raise ModelError(f"{path} is not a complete detector ({error}); train it again") from error
-        expected = (len(detector.classes_), network.feature_dim(detector.layer))
-        if coef.shape != expected or not intercept.shape == detector.thresholds_.shape == expected[:1]:
-            raise ModelError(
-                f"{path}: SVM weights have shape {coef.shape}, but {len(detector.classes_)} classes on "
-                f"{network.name}'s {detector.layer} need {expected}; train the detector again"
-            )
-        svms = LinearSVMs(detector.C, detector.positive_weight, detector.bias_scale)
-        svms.coef_, svms.intercept_, svms.n_features_in_ = coef, intercept, expected[1]
-        detector.svms_ = svms
-        return detector
-
-    def _settings(self) -> dict:
-        """The constructor's options, as plain values."""
-        names = (
-            "layer",
-            "mode",
-            "max_proposals",
-            "warp_mode",
-            "padding",
-            "C",
-            "positive_weight",
-            "bias_scale",
-            "negative_iou",
-            "nms_iou",
-            "precision",
-            "seed",
-        )
-        return {name: getattr(self, name) for name in names}
+        return load_detector(cls, path, device=device, precision=precision)
 
     # -- housekeeping --------------------------------------------------------------------------------------
 
@@ -426,11 +493,71 @@ class RCNN:
                 progress=progress,
             )
 
+    def _check_choices(self) -> None:
+        """Refuse a layer or classifier that the network does not have."""
+        network = self.network
+        if self.layer not in network.layers:
+            raise SettingsError(
+                f"{network.name} has no layer {self.layer!r}; it has {', '.join(network.layers)}"
+            )
+        if self.classifier not in CLASSIFIERS:
+            raise SettingsError(
+                f"unknown classifier {self.classifier!r}; choose one of {', '.join(CLASSIFIERS)}"
+            )
+        if self.classifier == "softmax":
+            from rcnn_helpers.pool5 import require_fully_connected
+
+            require_fully_connected(network)
+
+    def _require_outputs(self) -> None:
+        """Refuse to take the softmax of a network that was not fine-tuned for these classes."""
+        needed, found = len(self.classes_) + 1, self.network.n_classes
+        if self.classifier == "softmax" and found != needed:
+            raise SettingsError(
+                f"the classifier of {self.network.name} has {found} outputs, but as a detector of "
+                f"{len(self.classes_)} classes it needs {needed}, background first; fine-tune the network for "
+                'these classes, or use classifier="svm"'
+            )
+
+    def _require_own_kind(self, store) -> None:
+        """Refuse a store whose features are not those this detector reads."""
+        if store.layer != "pool5":
+            raise StoreError(
+                f"{store.folder} holds {store.layer}, but a detector reads pool5, from which deeper layers and "
+                'box regression follow; make a FeatureStore with layer="pool5"'
+            )
+        theirs, ours = (store.mode, store.padding), (self.warp_mode, self.padding)
+        if theirs != ours:
+            raise StoreError(
+                f"{store.folder} holds regions warped with mode and padding {theirs}, but this detector has "
+                f"{ours}; use a store of the same warp"
+            )
+
+    def _regresses(self, box_regression: bool | None, rounds: int) -> bool:
+        """Whether to regress boxes, as asked for or as trained."""
+        if rounds < 1:
+            raise SettingsError(
+                f"regression_rounds is {rounds}; it must be 1 or more (box_regression=False leaves boxes alone)"
+            )
+        regress = self.box_regression if box_regression is None else box_regression
+        if regress or rounds > 1:
+            self._require_regressors()
+        if rounds > 1 and not regress:
+            raise SettingsError(f"{rounds} rounds of regression need box_regression=True")
+        return regress
+
+    def _require_regressors(self) -> None:
+        if self.regressors_ is None:
+            raise SettingsError(
+                "this detector was trained without box regression; train one with box_regression=True, or detect "
+                "with box_regression=False"
+            )
+
     def _require_fitted(self) -> None:
-        if not hasattr(self, "svms_"):
+        if not hasattr(self, "thresholds_"):
             from sklearn.exceptions import NotFittedError
 
-            raise NotFittedError("this RCNN has no SVMs yet; call fit(dataset) or RCNN.load(path) first")
+            raise NotFittedError("this RCNN is not trained yet; call fit(dataset) or RCNN.load(path) first")
 
     def _require_objects(self, dataset) -> None:
         present = {name for image_id in dataset.ids for name in dataset.annotation(image_id).names}
@@ -456,163 +583,7 @@ class RCNN:
             yield Path(folder)
 
 
-class TrainingRegions:
-    """The regions of a data set as the SVMs want them, read from a feature store image by image.
-
-    Parameters
-    ----------
-    dataset : VOCDataset or the like
-    store : FeatureStore
-        Must hold every image of the data set.
-    feature_scale : float
-        Factor for the features (see `RCNN.feature_scale_`).
-    """
-
-    def __init__(self, dataset, store, feature_scale: float):
-        self.dataset = dataset
-        self.store = store
-        self.feature_scale = feature_scale
-
-    def __len__(self) -> int:
-        return len(self.dataset.ids)
-
-    def __getitem__(self, index: int):
-        from rcnn_helpers.svm import TrainingImage
-
-        image_id = self.dataset.ids[index]
-        annotation = self.dataset.annotation(image_id)
-        regions = self.store.read(image_id)
-        overlaps, gt_class = region_labels(regions.boxes, regions.is_gt, annotation, self.dataset.classes)
-        return TrainingImage(
-            image_id=image_id,
-            features=regions.features.astype(np.float32) * np.float32(self.feature_scale),
-            boxes=regions.boxes,
-            overlaps=overlaps,
-            gt_class=gt_class,
-        )
-
-
-def region_labels(boxes, is_gt, annotation, classes) -> tuple[np.ndarray, np.ndarray]:
-    """Overlap of each region with each class, and the class of the regions that are ground truth themselves.
-
-    Parameters
-    ----------
-    boxes : float32 [N, 4]
-        Regions; those marked in `is_gt` are the annotation's objects, in its order.
-    is_gt : bool [N]
-    annotation : Annotation
-    classes : sequence of str
-        Objects of other classes count as background.
-
-    Returns
-    -------
-    overlaps : float32 [N, C]
-        Largest IoU with an object of the class, 0 where the image has none.
-    gt_class : int64 [N]
-        Class index, -1 for proposals and for objects of other classes.
-    """
-    overlaps = np.zeros((len(boxes), len(classes)), np.float32)
-    object_class = np.array(
-        [classes.index(n) if n in classes else -1 for n in annotation.names], dtype=np.int64
-    )
-    pairwise = iou(boxes, annotation.boxes)  # [N, objects]
-    for c in np.unique(object_class[object_class >= 0]):
-        overlaps[:, c] = pairwise[:, object_class == c].max(axis=1)
-    gt_class = np.full(len(boxes), -1, dtype=np.int64)
-    gt_class[np.flatnonzero(is_gt)] = object_class
-    return overlaps, gt_class
-
-
-def best_thresholds(evaluation, classes) -> np.ndarray:
-    """The score of each class at which F1, the harmonic mean of precision and recall, is best, float32 [C].
-
-    Infinite for a class that was never right, so that it is never reported.
-    """
-    thresholds = np.full(len(classes), np.inf, np.float32)
-    for c, name in enumerate(classes):
-        curve = evaluation.curves[name]
-        total = curve.precision + curve.recall
-        f1 = np.divide(2 * curve.precision * curve.recall, total, out=np.zeros_like(total), where=total > 0)
-        if len(f1) and f1.max() > 0:
-            # Just below the score itself, which thus counts.
-            thresholds[c] = np.nextafter(curve.scores[f1.argmax()], np.float32(-np.inf))
-    return thresholds
-
-
-def suppress(detections: Detections, *, iou_threshold: float = settings.NMS_IOU) -> Detections:
-    """Non-maximum suppression over a data set: in each image, class by class (sec. 2.2)."""
-    group = detections.image_index.astype(np.int64) * len(detections.classes) + detections.class_index
-    order = np.argsort(group, kind="stable")
-    starts = np.flatnonzero(np.diff(group[order], prepend=-1))
-    kept = [
-        rows[nms(detections.boxes[rows], detections.scores[rows], iou_threshold=iou_threshold)]
-        for rows in np.split(order, starts[1:])
-    ]
-    return detections.select(np.concatenate(kept))
-
-
-class _Candidates:
-    """The best-scoring regions of each class, within the released code's two caps."""
-
-    def __init__(self, image_ids, classes, max_per_image: int, max_total: int):
-        self.image_ids = tuple(image_ids)
-        self.classes = tuple(classes)
-        self.max_per_image = max_per_image
-        self.max_total = max_total
-        self.pending: list[Detections] = []
-        self.n_pending = 0
-
-    def add(self, image_index: int, boxes: np.ndarray, scores: np.ndarray) -> None:
-        """Take the best `max_per_image` regions of each class from one image's `scores` [N, C]."""
-        best = np.argsort(-scores, axis=0, kind="stable")[: self.max_per_image]  # [K, C]
-        class_index = np.broadcast_to(np.arange(len(self.classes)), best.shape).ravel()
-        rows = best.ravel()
-        fires = scores[rows, class_index] > settings.NEVER_FIRES
-        rows, class_index = rows[fires], class_index[fires]
-        images = np.full(len(rows), image_index, np.int32)
-        self._keep(
-            Detections(
-                self.image_ids, self.classes, images, class_index, scores[rows, class_index], boxes[rows]
-            )
-        )
-
-    def _keep(self, found: Detections) -> None:
-        self.pending.append(found)
-        self.n_pending += len(found)
-        if self.n_pending > 2 * self.max_total * len(self.classes):
-            self.pending = [self.best()]
-            self.n_pending = len(self.pending[0])
-
-    def best(self) -> Detections:
-        """The best `max_total` candidates of each class, in the order they were added."""
-        if not self.pending:
-            return Detections.empty(self.image_ids, self.classes)
-        joined = Detections.concatenate(self.pending)
-        kept = np.zeros(len(joined), bool)
-        for c in range(len(self.classes)):
-            rows = np.flatnonzero(joined.class_index == c)
-            kept[rows[np.argsort(-joined.scores[rows], kind="stable")[: self.max_total]]] = True
-        return joined.select(kept)
-
-
-def _read_model(path: Path):
-    """Header and tensors of a model file, checked for being one."""
-    from safetensors import SafetensorError, safe_open
-
-    if not path.is_file():
-        raise ModelError(f"there is no model file {path}; write one with: rcnn train --out {path}")
-    try:
-        with safe_open(path, framework="pt") as file:
-            header = json.loads((file.metadata() or {}).get("rcnn", "null"))
-            tensors = {name: file.get_tensor(name) for name in file.keys()}
-    except (SafetensorError, OSError, ValueError) as error:
-        raise ModelError(f"{path} is damaged or no model file ({error}); train it again") from error
-    if not isinstance(header, dict) or header.get("format") != MODEL_FORMAT:
-        raise ModelError(f"{path} was not written by rcnn train: its header does not say {MODEL_FORMAT!r}")
-    return header, tensors
-
-
-def _progress(items, description: str, show: bool):
+def _progress(items, description: str, show: bool, total: int | None = None):
     from tqdm.auto import tqdm
 
-    return tqdm(items, desc=description, unit="image", disable=not show, leave=False)
+    return tqdm(items, desc=description, unit="image", disable=not show, leave=False, total=total)

@@ -17,7 +17,7 @@ FLOORS = (
     ("datasets", "proposals", "training", "warping", "networks", "nms", "plots", "drawing", "redundancy"),
     ("features", "feature_store", "pool5", "finetuning", "pretraining", "evaluation", "voc_results"),
     ("svm", "bbox_regression", "units", "diagnosis", "segmentation"),
-    ("detector", "baselines", "widgets"),
+    ("detector", "candidates", "training_regions", "model_files", "baselines", "widgets"),
     ("course", "claims"),
     ("cli",),
 )

@@ -1,0 +1,104 @@
+"""From the scores of all regions to detections: caps, thresholds, suppression.
+
+A data set has too many regions to keep a score of each for each class. `Candidates` keeps the best of each class
+within the released code's two caps; `suppress` then drops those that overlap a better one; `best_thresholds` says
+from which score on a detection is worth showing.
+"""
+
+import numpy as np
+
+from rcnn_helpers import settings
+from rcnn_helpers.evaluation import Detections
+from rcnn_helpers.nms import nms
+
+
+class Candidates:
+    """The best-scoring regions of each class, within the released code's two caps.
+
+    Parameters
+    ----------
+    image_ids, classes : sequences of str
+    max_per_image : int
+        Regions of one image that a class may keep.
+    max_total : int
+        Regions of all images that a class may keep.
+    """
+
+    def __init__(self, image_ids, classes, max_per_image: int, max_total: int):
+        self.image_ids = tuple(image_ids)
+        self.classes = tuple(classes)
+        self.max_per_image = max_per_image
+        self.max_total = max_total
+        self.pending: list[Detections] = []
+        self.n_pending = 0
+
+    def add(self, image_index: int, boxes: np.ndarray, scores: np.ndarray) -> None:
+        """Take the best `max_per_image` regions of each class from one image.
+
+        Parameters
+        ----------
+        image_index : int
+        boxes : float32 [N, 4], or [N, C, 4] where each class has moved them to a place of its own
+        scores : float32 [N, C]
+        """
+        best = np.argsort(-scores, axis=0, kind="stable")[: self.max_per_image]  # [K, C]
+        class_index = np.broadcast_to(np.arange(len(self.classes)), best.shape).ravel()
+        rows = best.ravel()
+        fires = scores[rows, class_index] > settings.NEVER_FIRES
+        rows, class_index = rows[fires], class_index[fires]
+        self._keep(
+            Detections(
+                self.image_ids,
+                self.classes,
+                np.full(len(rows), image_index, np.int32),
+                class_index,
+                scores[rows, class_index],
+                boxes[rows] if boxes.ndim == 2 else boxes[rows, class_index],
+            )
+        )
+
+    def _keep(self, found: Detections) -> None:
+        self.pending.append(found)
+        self.n_pending += len(found)
+        if self.n_pending > 2 * self.max_total * len(self.classes):
+            self.pending = [self.best()]
+            self.n_pending = len(self.pending[0])
+
+    def best(self) -> Detections:
+        """The best `max_total` candidates of each class, in the order they were added."""
+        if not self.pending:
+            return Detections.empty(self.image_ids, self.classes)
+        joined = Detections.concatenate(self.pending)
+        kept = np.zeros(len(joined), bool)
+        for c in range(len(self.classes)):
+            rows = np.flatnonzero(joined.class_index == c)
+            kept[rows[np.argsort(-joined.scores[rows], kind="stable")[: self.max_total]]] = True
+        return joined.select(kept)
+
+
+def suppress(detections: Detections, *, iou_threshold: float = settings.NMS_IOU) -> Detections:
+    """Non-maximum suppression over a data set: in each image, class by class (sec. 2.2)."""
+    group = detections.image_index.astype(np.int64) * len(detections.classes) + detections.class_index
+    order = np.argsort(group, kind="stable")
+    starts = np.flatnonzero(np.diff(group[order], prepend=-1))
+    kept = [
+        rows[nms(detections.boxes[rows], detections.scores[rows], iou_threshold=iou_threshold)]
+        for rows in np.split(order, starts[1:])
+    ]
+    return detections.select(np.concatenate(kept))
+
+
+def best_thresholds(evaluation, classes) -> np.ndarray:
+    """The score of each class at which F1, the harmonic mean of precision and recall, is best, float32 [C].
+
+    Infinite for a class that was never right, so that it is never reported.
+    """
+    thresholds = np.full(len(classes), np.inf, np.float32)
+    for c, name in enumerate(classes):
+        curve = evaluation.curves[name]
+        total = curve.precision + curve.recall
+        f1 = np.divide(2 * curve.precision * curve.recall, total, out=np.zeros_like(total), where=total > 0)
+        if len(f1) and f1.max() > 0:
+            # Just below the score itself, which thus counts.
+            thresholds[c] = np.nextafter(curve.scores[f1.argmax()], np.float32(-np.inf))
+    return thresholds
