@@ -11,11 +11,8 @@ saved is the plain architecture. Every batch follows from the seed and the numbe
 that was killed and resumed sees what an uninterrupted one would have seen.
 """
 
-import io
-import json
 import time
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -26,11 +23,12 @@ from torch import nn
 from torch.nn import functional as F
 from torch.nn.utils.fusion import fuse_conv_bn_eval, fuse_linear_bn_eval
 
-from rcnn_helpers.errors import DatasetError, WeightsError
+from rcnn_helpers.errors import DatasetError
 from rcnn_helpers.networks import Network, load_network
 from rcnn_helpers.networks.network import fast_bfloat16
 from rcnn_helpers.settings import CONTEXT_PADDING, choose_device
 from rcnn_helpers.storage import atomic_write
+from rcnn_helpers.training import Checkpoint, Prefetcher, interrupts_held
 from rcnn_helpers.warping import crop_buffer, warp_boxes
 
 
@@ -314,7 +312,7 @@ def pretrain(
             "result": run.history[-1],
         },
     )
-    run.checkpoint_path.unlink(missing_ok=True)
+    run.checkpoint.remove()
     return PretrainResult(load_network("quarter_tnet", weights=out, device=device), history, run.seconds)
 
 
@@ -330,7 +328,7 @@ class _Run:
     def __init__(self, network, settings, out):
         self.network = network
         self.settings = settings
-        self.checkpoint_path = out.with_suffix(".checkpoint")
+        self.checkpoint = Checkpoint(out.with_suffix(".checkpoint"), asdict(settings))
         self.module = network.module
         self.module.dropout = settings.dropout
         if settings.batch_norm:
@@ -354,8 +352,7 @@ class _Run:
         self.history = []
         self.recent_losses = []
         torch.manual_seed(settings.seed)  # of dropout
-        if self.checkpoint_path.is_file():
-            self._restore()
+        self._restore()
 
     def train(self, train_crops, val_crops, validate_every, checkpoint_seconds, progress):
         """Go on from the current step to the last one."""
@@ -364,18 +361,18 @@ class _Run:
         steps = self.settings.steps
         last_save = time.monotonic()
         bar = tqdm(total=steps, initial=self.step, desc="pre-training", disable=not progress)
-        loader = _Loader(train_crops, self.settings, self.step)
+        batches = iter(self._batches(train_crops))
         try:
-            with loader, bar:
+            with bar:
+                self._validate_if_due(val_crops, validate_every, bar)
                 while self.step < steps:
                     start = time.monotonic()
-                    self._train_step(*loader.next())
-                    self.seconds += time.monotonic() - start
+                    crops, labels = next(batches)
+                    with interrupts_held():
+                        self._train_step(crops, labels)
+                        self.seconds += time.monotonic() - start
                     bar.update()
-                    if self.step % validate_every == 0 or self.step == steps:
-                        self._validate(val_crops)
-                        if progress:
-                            bar.write(_line(self.history[-1]))
+                    self._validate_if_due(val_crops, validate_every, bar)
                     if time.monotonic() - last_save > checkpoint_seconds:
                         self._save()
                         last_save = time.monotonic()
@@ -397,6 +394,14 @@ class _Run:
         self.optimizer.step()
         self.step += 1
         self.recent_losses.append(float(loss.detach()))
+
+    def _validate_if_due(self, crops, every, bar):
+        """Add a row to the curve after every `every` steps, also where Ctrl-C came between a step and its row."""
+        due = self.step > 0 and (self.step % every == 0 or self.step == self.settings.steps)
+        if due and not (self.history and self.history[-1]["step"] == self.step):
+            self._validate(crops)
+            if not bar.disable:
+                bar.write(_line(self.history[-1]))
 
     @torch.inference_mode()
     def _validate(self, crops):
@@ -426,78 +431,41 @@ class _Run:
         )
         self.recent_losses = []
 
+    def _batches(self, crops) -> Prefetcher:
+        """Crops and labels of every step that is left; a batch is valid until the next one is asked for."""
+        settings = self.settings
+        size = crops.network.input_size
+        buffers = [crop_buffer(settings.batch_size, size, torch.float32) for _ in range(2)]
+
+        def make(step):
+            return crops.draw(
+                settings.batch_size,
+                rng=np.random.default_rng([settings.seed, step]),
+                box_jitter=settings.box_jitter,
+                colour_jitter=settings.colour_jitter,
+                out=buffers[step % 2],
+            )
+
+        return Prefetcher(make, self.step, settings.steps)
+
     def _save(self):
-        state = {
-            "settings": json.dumps(asdict(self.settings)),
-            "step": self.step,
-            "seconds": self.seconds,
-            "history": self.history,
-            "recent_losses": self.recent_losses,
-            "module": self.module.state_dict(),
-            "optimizer": self.optimizer.state_dict(),
-            "random": torch.get_rng_state(),
-        }
-        buffer = io.BytesIO()
-        torch.save(state, buffer)
-        atomic_write(self.checkpoint_path, lambda file: file.write(buffer.getbuffer()))
+        self.checkpoint.save(
+            self.module,
+            self.optimizer,
+            step=self.step,
+            seconds=self.seconds,
+            history=self.history,
+            recent_losses=self.recent_losses,
+            random=torch.get_rng_state(),
+        )
 
     def _restore(self):
-        path = self.checkpoint_path
-        try:
-            state = torch.load(path, map_location="cpu", weights_only=True)
-            if state["settings"] != json.dumps(asdict(self.settings)):
-                raise WeightsError(
-                    f"the checkpoint {path} was made with other settings ({state['settings']}); "
-                    "use those, remove it, or write to another file"
-                )
-            self.module.load_state_dict(state["module"])
-            self.optimizer.load_state_dict(state["optimizer"])
-            torch.set_rng_state(state["random"])
-            self.step, self.seconds = state["step"], state["seconds"]
-            self.history, self.recent_losses = state["history"], state["recent_losses"]
-        except WeightsError:
-            raise
-        except Exception as error:  # whatever a damaged file makes torch raise
-            raise WeightsError(
-                f"the checkpoint {path} is damaged or of another network ({type(error).__name__}); "
-                "remove it to start again"
-            ) from error
-
-
-class _Loader:
-    """Prepares the next batch in a thread of its own while the network trains on the current one."""
-
-    def __init__(self, crops, settings, first_step):
-        self.crops = crops
-        self.settings = settings
-        self.step = first_step
-        size = crops.network.input_size
-        self.buffers = [crop_buffer(settings.batch_size, size, torch.float32) for _ in range(2)]
-
-    def __enter__(self):
-        self.pool = ThreadPoolExecutor(max_workers=1)
-        self.pending = self.pool.submit(self._make, self.step)
-        return self
-
-    def __exit__(self, *details):
-        self.pool.shutdown(cancel_futures=True)
-
-    def next(self):
-        """Crops and labels of the next step; they are valid until the next call."""
-        batch = self.pending.result()
-        self.step += 1
-        self.pending = self.pool.submit(self._make, self.step)
-        return batch
-
-    def _make(self, step):
-        settings = self.settings
-        return self.crops.draw(
-            settings.batch_size,
-            rng=np.random.default_rng([settings.seed, step]),
-            box_jitter=settings.box_jitter,
-            colour_jitter=settings.colour_jitter,
-            out=self.buffers[step % 2],
-        )
+        state = self.checkpoint.restore(self.module, self.optimizer)
+        if state is None:
+            return
+        torch.set_rng_state(state["random"])
+        self.step, self.seconds = state["step"], state["seconds"]
+        self.history, self.recent_losses = state["history"], state["recent_losses"]
 
 
 def _line(row) -> str:

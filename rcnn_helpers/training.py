@@ -1,22 +1,44 @@
 """What pre-training and fine-tuning share: checkpoints, batches prepared ahead, and several processes as one.
 
-All three serve one aim: the outcome of a training run follows from its settings alone, however often it was
+All of it serves one aim: the outcome of a training run follows from its settings alone, however often it was
 interrupted and over however many processes it was spread.
 """
 
 import io
 import json
 import os
+import signal
+import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 
 import torch
 
 from rcnn_helpers.errors import SettingsError, WeightsError
 from rcnn_helpers.storage import atomic_write
+
+# Longer than any process has to wait while the first one fills a cache or validates alone.
+_PATIENCE = timedelta(days=7)
+
+
+@contextmanager
+def interrupts_held() -> Iterator[None]:
+    """Let Ctrl-C wait until the block is done: a step is taken wholly or not at all, a file written whole."""
+    if threading.current_thread() is not threading.main_thread():
+        yield  # Python hands signals to the main thread only
+        return
+    arrived = []
+    handler = signal.signal(signal.SIGINT, lambda number, frame: arrived.append(number))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, handler)
+        if arrived:
+            signal.raise_signal(signal.SIGINT)
 
 
 class Checkpoint:
@@ -42,8 +64,9 @@ class Checkpoint:
             **state,
         }
         buffer = io.BytesIO()
-        torch.save(content, buffer)
-        atomic_write(self.path, lambda file: file.write(buffer.getbuffer()))
+        with interrupts_held():
+            torch.save(content, buffer)
+            atomic_write(self.path, lambda file: file.write(buffer.getbuffer()))
 
     def restore(self, module, optimizer) -> dict | None:
         """Bring `module` and `optimizer` to the saved state and return it whole; None without a checkpoint.
@@ -164,7 +187,8 @@ def processes(device_type: str) -> Iterator[Processes]:
         return
     already = torch.distributed.is_initialized()
     if not already:
-        torch.distributed.init_process_group("nccl" if device_type == "cuda" else "gloo")
+        backend = "nccl" if device_type == "cuda" else "gloo"
+        torch.distributed.init_process_group(backend, timeout=_PATIENCE)
     here = Processes(int(os.environ["RANK"]), count, int(os.environ.get("LOCAL_RANK", "0")))
     if device_type == "cuda":
         torch.cuda.set_device(here.local_rank)
