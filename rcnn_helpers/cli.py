@@ -14,6 +14,7 @@ from rcnn_helpers.errors import DatasetError, RCNNError, SettingsError
 
 # Written out here so that --help and a mistyped name need no heavy import; a test keeps them true.
 MODES = ("fast", "fast_uijlings", "quality", "single")
+CLASSIFIERS = ("svm", "softmax")
 NETWORKS = ("quarter_tnet", "tnet", "alexnet", "vgg16", "squeezenet1_1")
 
 
@@ -94,7 +95,7 @@ def _picture_of_proposals(options) -> None:
 
 
 def train(options) -> None:
-    """Train the SVMs of a detector and save it."""
+    """Train a detector, SVMs and box regression, and save it."""
     from rcnn_helpers.detector import RCNN
 
     out = Path(options.out)
@@ -108,15 +109,19 @@ def train(options) -> None:
         options.network,
         weights=options.weights,
         layer=options.layer,
+        classifier=options.classifier,
         mode=options.mode,
         max_proposals=options.proposals,
+        positive_iou=options.positive_iou,
+        negative_iou=options.negative_iou,
+        box_regression=not options.no_box_regression,
         precision=options.precision,
         device=options.device,
         seed=options.seed,
     )
     print(
         f"{len(dataset.ids)} images of {dataset.root}, split {dataset.split}; {len(dataset.classes)} classes; "
-        f"{detector.network.name}, {detector.layer}"
+        f"{detector.network.name}, {_description(detector)}"
     )
     detector.fit(dataset, cache=_cache_of(options, dataset))
     detector.save(out)
@@ -143,7 +148,9 @@ def detect(options) -> None:
             failures += 1
             continue
         started = time.perf_counter()
-        found = detector.detect(image, score_threshold=options.threshold)
+        found = detector.detect(
+            image, score_threshold=options.threshold, box_regression=_box_regression(options)
+        )
         seconds = time.perf_counter() - started
         names = [found.classes[c] for c in found.class_index]
         labels = [f"{name} {score:.2f}" for name, score in zip(names, found.scores, strict=True)]
@@ -205,7 +212,9 @@ def _detections_of_model(options):
     if options.proposals:
         detector.max_proposals = options.proposals
     dataset = _some_images(_open_dataset(options, classes=detector.classes_), options.max_images)
-    detections = detector.detect_dataset(dataset, cache=_cache_of(options, dataset))
+    detections = detector.detect_dataset(
+        dataset, cache=_cache_of(options, dataset), box_regression=_box_regression(options)
+    )
     _print_seconds(detector.seconds_)
     if options.write_results:
         from rcnn_helpers.voc_results import write_voc_results
@@ -324,6 +333,16 @@ def _cache_of(options, dataset) -> Path:
     return base / f"{Path(root).name}-{hashlib.sha256(root.encode()).hexdigest()[:12]}"
 
 
+def _box_regression(options) -> bool | None:
+    """False where the user wants none, else None: as the detector was trained."""
+    return False if options.no_box_regression else None
+
+
+def _description(detector) -> str:
+    scorer = "softmax" if detector.classifier == "softmax" else f"SVMs on {detector.layer}"
+    return f"{scorer}, {'with' if detector.box_regression else 'without'} box regression"
+
+
 def _percent(fraction: float) -> float | None:
     return None if fraction != fraction else 100 * float(fraction)
 
@@ -377,8 +396,32 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument(
         "--network", default="quarter_tnet", choices=NETWORKS, help="backbone (default: quarter_tnet)"
     )
-    command.add_argument("--weights", metavar="FILE", help="its weights: .safetensors, .pth or .caffemodel")
-    command.add_argument("--layer", help="feature layer (default: the network's last)")
+    command.add_argument(
+        "--weights",
+        metavar="FILE",
+        help="its weights, as rcnn finetune writes them or as downloaded: .safetensors, .pth or .caffemodel",
+    )
+    command.add_argument("--layer", help="layer that the SVMs read (default: the network's last)")
+    command.add_argument(
+        "--classifier",
+        default="svm",
+        choices=CLASSIFIERS,
+        help="what scores a region; softmax needs weights fine-tuned for the same classes (default: svm)",
+    )
+    command.add_argument(
+        "--positive-iou",
+        type=_fraction,
+        metavar="T",
+        help="regions of at least this IoU with an object are the SVMs' positives (default: the objects alone)",
+    )
+    command.add_argument(
+        "--negative-iou",
+        type=_fraction,
+        default=settings.SVM_NEGATIVE_IOU,
+        metavar="T",
+        help="regions below this IoU with all objects of a class are its negatives (default: %(default)s)",
+    )
+    command.add_argument("--no-box-regression", action="store_true", help="train without it")
     command.add_argument("--mode", default="fast", choices=MODES, help="of selective search (default: fast)")
     command.add_argument("--max-images", type=_positive, metavar="N", help="train on N images")
     command.add_argument(
@@ -400,7 +443,10 @@ def _parser() -> argparse.ArgumentParser:
         "--threshold",
         type=float,
         metavar="T",
-        help="least SVM score of a detection (default: for each class, the best on the training images)",
+        help="least score of a detection (default: for each class, the best on the training images)",
+    )
+    command.add_argument(
+        "--no-box-regression", action="store_true", help="leave boxes where they were proposed"
     )
     command.add_argument("--out", default="detections", metavar="DIR", help="folder for the pictures")
     _device_options(command)
@@ -424,6 +470,9 @@ def _parser() -> argparse.ArgumentParser:
         "--max-images", type=_positive, metavar="N", help="with --model: N images spread over the split"
     )
     command.add_argument("--proposals", type=_positive, metavar="N", help="with --model: boxes an image")
+    command.add_argument(
+        "--no-box-regression", action="store_true", help="with --model: leave boxes where they were proposed"
+    )
     command.add_argument("--write-results", metavar="DIR", help="with --model: write VOC result files")
     _device_options(command)
     _common_options(command)
@@ -485,6 +534,16 @@ def _positive(text: str) -> int:
         value = 0
     if value < 1:
         raise argparse.ArgumentTypeError(f"{text!r} is not a whole number above zero")
+    return value
+
+
+def _fraction(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
+    if not 0 <= value <= 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number from 0 to 1")
     return value
 
 
