@@ -19,8 +19,10 @@ script in the browser.
 from rcnn_helpers.widgets.detection import DetectionExplorer, SuppressionExplorer
 from rcnn_helpers.widgets.explorer import Explorer
 from rcnn_helpers.widgets.features import FeatureExplorer
+from rcnn_helpers.widgets.fine_tuning import FineTuningExplorer
 from rcnn_helpers.widgets.precision_recall import PrecisionRecallExplorer
 from rcnn_helpers.widgets.proposals import MergeScrubber, ProposalBrowser
+from rcnn_helpers.widgets.regression import RegressionExplorer
 from rcnn_helpers.widgets.svm import HardNegativeBrowser
 from rcnn_helpers.widgets.warping import WarpExplorer
 
@@ -28,10 +30,12 @@ __all__ = [
     "DetectionExplorer",
     "Explorer",
     "FeatureExplorer",
+    "FineTuningExplorer",
     "HardNegativeBrowser",
     "MergeScrubber",
     "PrecisionRecallExplorer",
     "ProposalBrowser",
+    "RegressionExplorer",
     "SuppressionExplorer",
     "WarpExplorer",
 ]

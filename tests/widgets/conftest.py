@@ -123,8 +123,12 @@ def explorers(dataset, image, tree, detections, evaluation, hardest, rounds, rng
         "warp": lambda: widgets.WarpExplorer(image, BOXES, NAMES, size=64),
         "own picture": lambda: widgets.WarpExplorer(image, size=64),
         "features": lambda: widgets.FeatureExplorer(image, proposals, pool5),
+        "fine-tuning": lambda: widgets.FineTuningExplorer(dataset, {"a": proposals, "b": proposals}),
         "negatives": lambda: widgets.HardNegativeBrowser(dataset, hardest, n_shown=3),
         "rounds": lambda: widgets.HardNegativeBrowser(dataset, rounds, n_shown=3),
+        "regression": lambda: widgets.RegressionExplorer(
+            dataset, ("a", "b"), NAMES, BOXES + [4, -6, 10, 3], BOXES, np.full((2, 4), 0.1)
+        ),
         "detections": lambda: widgets.DetectionExplorer(dataset, detections, evaluation),
         "suppression": lambda: widgets.SuppressionExplorer(
             image, proposals, scores, NAMES, truth=BOXES, names=NAMES
