@@ -19,6 +19,11 @@ def fraction_slider(description: str, value: float):
     return ipywidgets.FloatSlider(value=value, min=0, max=1, step=0.05, description=description, **_LOOK)
 
 
+def target_slider(description: str, reach: float):
+    """A slider from -`reach` to `reach` in steps of 0.01, at 0: a shift or a logarithm of a box's target."""
+    return ipywidgets.FloatSlider(value=0, min=-reach, max=reach, step=0.01, description=description, **_LOOK)
+
+
 def score_slider(description: str, scores, value: float):
     """A slider over the range of `scores`, in steps of 0.05, at `value` or as near as the range allows.
 
