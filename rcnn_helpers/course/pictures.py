@@ -13,12 +13,12 @@ import numpy as np
 from PIL import Image
 
 from rcnn_helpers.course.workspace import Course
-from rcnn_helpers.detector import TrainingRegions
 from rcnn_helpers.drawing import draw_boxes, draw_detections, montage, paint_segments, with_caption
 from rcnn_helpers.errors import ImageError
 from rcnn_helpers.proposals.selective_search import merge_trees
 from rcnn_helpers.settings import SVM_NEGATIVE_IOU, data_dir
 from rcnn_helpers.storage import atomic_write
+from rcnn_helpers.training_regions import TrainingRegions
 from rcnn_helpers.warping import warp_reference
 
 LEAST_PRECISION = 0.5
@@ -84,13 +84,14 @@ def hard_negatives_picture(course: Course, *, number: int = 8) -> np.ndarray:
     0 would take the region for the class.
     """
     name = most_frequent_class(course.trainval)
-    column = list(course.detector.classes_).index(name)
     store, dataset = course.features("trainval"), course.trainval
-    images = TrainingRegions(dataset, store, course.detector.feature_scale_)
+    detector = course.detector
+    column = detector.classes_.index(name)
+    images = TrainingRegions(dataset, store, detector.feature_scale_, layer=detector.layer)
     everything, hardest = [], []
     for index in range(len(images)):
         image = images[index]
-        scores = course.detector.svms_.decision_function(image.features)[:, column]
+        scores = detector.svms_.decision_function(image.features)[:, column]
         negative = np.flatnonzero((image.overlaps[:, column] < SVM_NEGATIVE_IOU) & (image.gt_class != column))
         found = [(scores[row], image.image_id, image.boxes[row]) for row in negative]
         everything += found

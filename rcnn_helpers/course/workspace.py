@@ -8,13 +8,23 @@ import hashlib
 import json
 from dataclasses import asdict
 from functools import cached_property
+from pathlib import Path
 
 from rcnn_helpers import settings
 from rcnn_helpers.errors import SettingsError
 
-# The stages in their order, and those that each notebook builds on.
-STAGES = ("pictures", "proposals", "features", "detector", "detections")
-NEEDS = {"00": STAGES, "01": STAGES[:1], "02": STAGES[:2], "03": STAGES[:3], "05": STAGES[:3], "07": STAGES}
+# The stages in their order, and those that each notebook builds on. Up to fine-tuning (04) the notebooks look at
+# the pre-trained network, from there on at the fine-tuned one.
+STAGES = ("pictures", "proposals", "fine-tuning", "features", "detector", "detections")
+NEEDS = {
+    "00": STAGES,
+    "01": STAGES[:1],
+    "02": STAGES[:2],
+    "03": STAGES[:2],
+    "05": STAGES[:4],
+    "06": STAGES,
+    "07": STAGES,
+}
 
 
 class Course:
@@ -43,34 +53,37 @@ class Course:
             _ = self.trainval, self.test
         elif stage == "proposals":
             _ = self.proposals("trainval"), self.proposals("test")
+        elif stage == "fine-tuning":
+            _ = self.network
         elif stage == "features":
             self.features("trainval")
         elif stage == "detector":
             _ = self.detector
         elif stage == "detections":
-            _ = self.detections
+            _ = self.detections, self.detections_without_regression
         else:
             raise SettingsError(f"there is no stage {stage!r}; there are {', '.join(STAGES)}")
 
     def missing(self, stages=STAGES) -> list[str]:
         """Return those of `stages` whose results are not in the cache, as far as its files tell."""
+        return [stage for stage in stages if not self._holds(stage)]
+
+    def _holds(self, stage: str) -> bool:
+        """Whether the results of a stage are in the cache."""
         train, val, test = self.profile.train_images, self.profile.val_images, self.profile.test_images
-
-        def holds(folder, *splits_and_counts):
-            names = {path.stem for path in (self.folder / folder).glob("*/*")}
-            return all(
-                sum(name.startswith(f"{split}_") for name in names) >= count
-                for split, count in splits_and_counts
-            )
-
-        there = {
-            "pictures": any(settings.cache_dir().glob(f"toyvoc-*-{train}-{val}-{test}")),
-            "proposals": holds("proposals", ("train", train), ("val", val), ("test", test)),
-            "features": holds("features", ("train", train), ("val", val)),
-            "detector": any(self.folder.glob("detector-*")),
-            "detections": holds("features", ("test", test)),
-        }
-        return [stage for stage in stages if not there[stage]]
+        if stage == "pictures":
+            return any(settings.cache_dir().glob(f"toyvoc-*-{train}-{val}-{test}"))
+        if stage == "proposals":
+            names = [path.stem for path in (self.folder / "proposals").glob("*/*")]
+            return _are_all_there(names, train=train, val=val, test=test)
+        is_finetuned = self._finetuned_path().is_file()
+        if stage == "fine-tuning":
+            return is_finetuned or self.profile.finetuned is not None
+        if not is_finetuned:
+            return False
+        if stage == "features":
+            return _are_all_there(self._store().ids(), train=train, val=val)
+        return any(self.folder.glob(f"{stage}-{self._settings_key()}-*"))
 
     def dataset(self, split: str):
         """ToyVOC's `split`: train, val, trainval or test."""
@@ -102,11 +115,39 @@ class Course:
         return self._proposals[split]
 
     @cached_property
-    def network(self):
-        """The profile's backbone with its pre-trained weights."""
+    def pretrained(self):
+        """The profile's backbone as pre-training left it; it has not met the detection classes."""
         from rcnn_helpers.networks import load_network
 
         return load_network(self.profile.network, device=self.device)
+
+    @cached_property
+    def network(self):
+        """The same, fine-tuned on trainval; its outputs are background and the detection classes.
+
+        The embedded profiles find its weights in ``data/weights``; for the others the course fine-tunes it.
+        """
+        from rcnn_helpers.networks import load_network
+
+        path = self._finetuned_path()
+        if self.profile.finetuned is None and not path.is_file():
+            from rcnn_helpers.finetuning import finetune
+
+            proposals = self.proposals("trainval")
+            return finetune(
+                self.pretrained, self.trainval, proposals, out=path, progress=self.progress
+            ).network
+        return load_network(self.profile.network, weights=path, device=self.device)
+
+    def _finetuned_path(self) -> Path:
+        if self.profile.finetuned is not None:
+            return settings.data_dir() / "weights" / self.profile.finetuned
+        from rcnn_helpers.finetuning import settings_for
+        from rcnn_helpers.networks import NETWORKS
+
+        name = self.profile.network
+        key = _hash([asdict(self.profile), asdict(settings_for(name)), NETWORKS[name].digest])
+        return self.folder / f"{name}-{key}.safetensors"
 
     def new_detector(self):
         """A detector with the profile's settings, not trained yet."""
@@ -115,17 +156,23 @@ class Course:
         return RCNN(self.network, layer=self.profile.layer, max_proposals=self.profile.max_proposals)
 
     def features(self, split: str):
-        """The store that holds the features of every region of a split, filled."""
+        """The store that holds pool5 of every region of a split, filled; deeper layers follow from it."""
         return self.new_detector().extract(
-            self.dataset(split), self.proposals(split), cache=self.folder, progress=self.progress
+            self.dataset(split), self.proposals(split), store=self._store(), progress=self.progress
         )
+
+    def _store(self):
+        """The store of all features, whatever is in it yet."""
+        from rcnn_helpers.features import FeatureStore
+
+        return FeatureStore(self.folder / "features", network=self.network)
 
     @cached_property
     def detector(self):
-        """The detector, trained on trainval."""
+        """The detector, trained on trainval, box regression included."""
         from rcnn_helpers.detector import RCNN
 
-        path = self.folder / f"detector-{self._key()}.safetensors"
+        path = self._result("detector", "trainval")
         if path.exists():
             return RCNN.load(path, device=self.device)
         detector = self.new_detector()
@@ -141,9 +188,33 @@ class Course:
     @cached_property
     def detections(self):
         """The detector's output on the test images."""
-        return self.detector.detect_dataset(
-            self.test, proposals=self.proposals("test"), store=self.features("test"), progress=self.progress
+        return self._detect("detections")
+
+    @cached_property
+    def detections_without_regression(self):
+        """The same detector's output where it leaves every box at its proposal."""
+        return self._detect("unregressed", box_regression=False)
+
+    def _detect(self, name: str, **options):
+        """Detections on the test images, read if they have been computed before."""
+        from safetensors.numpy import load_file, save
+
+        from rcnn_helpers.evaluation import Detections
+        from rcnn_helpers.storage import atomic_write
+
+        path = self._result(name, "trainval", "test")
+        if path.exists():
+            return Detections(self.test.ids, self.test.classes, **load_file(path))
+        found = self.detector.detect_dataset(
+            self.test,
+            proposals=self.proposals("test"),
+            store=self.features("test"),
+            progress=self.progress,
+            **options,
         )
+        columns = {name: getattr(found, name) for name in ("image_index", "class_index", "scores", "boxes")}
+        atomic_write(path, lambda file: file.write(save(columns)))
+        return found
 
     @cached_property
     def evaluation(self):
@@ -152,16 +223,37 @@ class Course:
 
         return evaluate(self.detections, self.test)
 
-    def _key(self) -> str:
-        """Hash of what decides the trained detector and how it is stored."""
+    @cached_property
+    def evaluation_without_regression(self):
+        """Average precision of `detections_without_regression`."""
+        from rcnn_helpers.evaluation import evaluate
+
+        return evaluate(self.detections_without_regression, self.test)
+
+    def _result(self, name: str, *splits: str) -> Path:
+        """File of a result that settings, weights and the proposals of some splits decide."""
+        boxes = hashlib.sha256()
+        for split in splits:
+            for image_id, proposals in self.proposals(split).items():
+                boxes.update(image_id.encode() + proposals.tobytes())
+        return self.folder / f"{name}-{self._settings_key()}-{boxes.hexdigest()[:12]}.safetensors"
+
+    def _settings_key(self) -> str:
+        """Hash of the settings and weights that decide the trained detector, and of how it is stored."""
         from rcnn_helpers.detector import MODEL_FORMAT
 
-        digest = hashlib.sha256(MODEL_FORMAT.encode())
-        digest.update(json.dumps(asdict(self.profile), sort_keys=True).encode())
-        digest.update(self.network.fingerprint.encode())
-        for image_id, boxes in self.proposals("trainval").items():
-            digest.update(image_id.encode() + boxes.tobytes())
-        return digest.hexdigest()[:12]
+        return _hash([MODEL_FORMAT, asdict(self.profile), self.network.fingerprint])
+
+
+def _hash(values: list) -> str:
+    return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()[:12]
+
+
+def _are_all_there(names, **splits: int) -> bool:
+    """Whether so many image names of each split are among `names`."""
+    return all(
+        sum(name.startswith(f"{split}_") for name in names) >= count for split, count in splits.items()
+    )
 
 
 def open_course(

@@ -1,11 +1,18 @@
 """The first cell of a notebook: what is in the cache, what is missing, and what it costs."""
 
+import dataclasses
+from types import SimpleNamespace
+
+import numpy as np
 import pandas as pd
 import pytest
 
-from rcnn_helpers.course import costs, open_course, workspace
+from rcnn_helpers import settings
+from rcnn_helpers.course import costs, open_course, run, workspace
 from rcnn_helpers.course.notebooks import sources
 from rcnn_helpers.errors import SettingsError
+from rcnn_helpers.evaluation import Detections
+from rcnn_helpers.networks import load_network
 
 
 @pytest.fixture(autouse=True)
@@ -21,9 +28,21 @@ def data(monkeypatch, tmp_path):
     return tmp_path / "data"
 
 
+def _course_with_random_weights(data, seed=0):
+    """A course whose fine-tuned weights are drawn at random, with a picture's worth of everything else."""
+    (data / "weights").mkdir(exist_ok=True)
+    random = load_network("quarter_tnet", weights="random", n_classes=13, seed=seed, device="cpu")
+    random.save(data / "weights" / "quarter_tnet_toyvoc.safetensors", precision="float16")
+    course = workspace.Course("smoke", device="cpu", progress=False)
+    course.trainval = SimpleNamespace(ids=["train_0"], classes=("car",))
+    course.test = SimpleNamespace(ids=["test_0"], classes=("car",))
+    course._proposals = {"trainval": {"train_0": np.zeros((1, 4))}, "test": {"test_0": np.ones((1, 4))}}
+    return course
+
+
 def test_stages_are_missing_until_they_are_computed():
     course = workspace.Course("smoke", progress=False)
-    assert course.missing() == list(workspace.STAGES)
+    assert course.missing() == [stage for stage in workspace.STAGES if stage != "fine-tuning"]  # it ships
     course.compute("pictures")
     assert course.missing() == ["proposals", "features", "detector", "detections"]
     course.compute("proposals")
@@ -52,7 +71,7 @@ def test_the_first_cell_says_what_will_take_how_long(data, capsys):
 def test_what_was_not_measured_is_said_so(data, capsys):
     open_course("05", profile="smoke", device="cpu")
     said = capsys.readouterr().out
-    assert "pictures, proposals, features." in said
+    assert "To be computed first, and then kept: pictures, proposals, features." in said
     assert "How long this notebook takes on 'cpu' was not measured." in said
 
 
@@ -80,3 +99,91 @@ def test_peak_memory_knows_an_array():
     assert costs.peak_memory() - before > 150
     costs.reset_peak_memory()
     assert costs.peak_memory() - before < 100
+
+
+def test_only_features_of_the_fine_tuned_networks_pool5_count(data):
+    course = _course_with_random_weights(data)
+    names = [f"{split}_{i}" for split, count in (("train", 12), ("val", 4)) for i in range(count)]
+
+    def write(folder):
+        folder.mkdir(parents=True)
+        for name in names:
+            (folder / f"{name}.safetensors").touch()
+
+    write(course.folder / "features" / "quarter_tnet-fc6-0123456789abcdef")
+    write(course.folder / "features" / "quarter_tnet-pool5-0123456789abcdef")
+    assert course.missing(["features"]) == ["features"]
+    write(course._store().folder)
+    assert course.missing(["features"]) == []
+    assert _course_with_random_weights(data, seed=1).missing(["features"]) == ["features"]
+
+
+def test_results_are_kept_for_these_weights_and_proposals_alone(data, monkeypatch):
+    course = _course_with_random_weights(data)
+    calls = []
+
+    def detect_dataset(dataset, *, box_regression=True, **_):
+        calls.append(box_regression)
+        return Detections(("test_0",), ("car",), [0], [0], [0.5], [[0, 0, 1 + box_regression, 1]])
+
+    def opened(seed=0):
+        course = _course_with_random_weights(data, seed=seed)
+        course.detector = SimpleNamespace(detect_dataset=detect_dataset)
+        monkeypatch.setattr(course, "features", lambda split: None)
+        return course
+
+    assert course.missing(["detector", "detections"]) == ["detector", "detections"]
+    opened().compute("detections")
+    assert calls == [True, False]
+    again = opened()
+    assert again.missing(["detections"]) == []
+    assert again.detections.boxes.tolist() == [[0, 0, 2, 1]]
+    assert again.detections_without_regression.boxes.tolist() == [[0, 0, 1, 1]]
+    assert again.detections.image_ids == ("test_0",) and again.detections.scores.tolist() == [0.5]
+    assert len(calls) == 2, "read, not computed again"
+    other_boxes = opened()
+    other_boxes._proposals["test"] = {"test_0": np.zeros((1, 4))}
+    other_weights = opened(seed=1)
+    assert other_weights.missing(["detections"]) == ["detections"]
+    _ = other_boxes.detections, other_weights.detections
+    assert len(calls) == 4
+
+
+def test_a_course_without_shipped_weights_fine_tunes_once(data, monkeypatch):
+    unshipped = dataclasses.replace(settings.PROFILES["smoke"], finetuned=None)
+    monkeypatch.setitem(settings.PROFILES, "smoke", unshipped)
+    runs = []
+
+    def finetune(network, dataset, proposals, *, out, progress):
+        runs.append((network, dataset.ids, list(proposals)))
+        network.with_classifier(13).save(out)
+        return SimpleNamespace(network=load_network("quarter_tnet", weights=out, device="cpu"))
+
+    monkeypatch.setattr("rcnn_helpers.finetuning.finetune", finetune)
+    pretrained = load_network("quarter_tnet", weights="random", device="cpu")
+    for _ in range(2):
+        course = _course_with_random_weights(data)
+        course.pretrained = pretrained
+        assert (course.missing(["fine-tuning", "features"]) == ["fine-tuning", "features"]) is (not runs)
+        course.compute("fine-tuning")
+        assert course.network.n_classes == 13
+        assert course.missing(["fine-tuning"]) == []
+    assert runs == [(pretrained, ["train_0"], ["train_0"])]
+
+
+def test_the_courses_table_tells_its_two_rows_apart(capsys):
+    course = SimpleNamespace(
+        test=SimpleNamespace(ids=["a", "b"], classes=("bus", "car"), root="somewhere"),
+    )
+    rows = {
+        "R-CNN FT fc7": {"ap": {"bus": 10.04, "car": float("nan")}, "mAP": 10.04},
+        "R-CNN FT fc7 BB": {"ap": {"bus": 12.5, "car": float("nan")}, "mAP": 12.5},
+    }
+    run._print_result(course, {"rows": rows, "recall": 0.995, "seconds": {"pictures": 60}})
+    said = capsys.readouterr().out
+    lines = {line.split("  ")[1]: line.split() for line in said.splitlines() if line.startswith("  ")}
+    assert lines["bus"] == ["bus", "10.0", "12.5"]
+    assert lines["car"] == ["car", "nan", "nan"]
+    assert lines["mean"] == ["mean", "10.0", "12.5"]
+    assert said.index("R-CNN FT fc7 ") < said.index("R-CNN FT fc7 BB")
+    assert "Recall of the proposals at 0.5 IoU: 99.5 %" in said
