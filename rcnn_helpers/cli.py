@@ -5,6 +5,8 @@ traceback), 2 for wrong usage, 130 after Ctrl-C.
 """
 
 import argparse
+import json
+import shutil
 import sys
 import time
 from pathlib import Path
@@ -16,6 +18,7 @@ from rcnn_helpers.errors import DatasetError, RCNNError, SettingsError
 MODES = ("fast", "fast_uijlings", "quality", "single")
 CLASSIFIERS = ("svm", "softmax")
 NETWORKS = ("quarter_tnet", "tnet", "alexnet", "vgg16", "squeezenet1_1")
+TABLES = ("table2", "classifier", "warp", "negatives", "positives", "labels", "iteration", "table3")
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -221,6 +224,104 @@ def _detections_of_model(options):
 
         write_voc_results(options.write_results, detections, split=dataset.split)
     return dataset, detections
+
+
+def ablate(options) -> None:
+    """Compare detectors row by row as in the paper's Table 2, and say which of its claims hold.
+
+    Everything that rows have in common is computed once and kept; an interrupted command goes on with the row it
+    was at. Choose settings on data that you do not report on: --split train --test-split val. Several GPUs can
+    share fine-tuning: run rcnn finetune under torchrun and give its file with --finetuned.
+    """
+    from rcnn_helpers import ablation
+
+    profile = settings.get_profile(options.profile)
+    network = options.network or profile.network
+    rows = _rows(options, network)
+    max_proposals = options.proposals or profile.max_proposals
+    print(
+        f"{len(rows)} rows, seeds {', '.join(map(str, options.seeds))}; {network}; training on {options.split}, "
+        f"judging on {options.test_split} of {options.voc or f'ToyVOC, profile {profile.name}'}; "
+        f"{max_proposals} proposals an image",
+        flush=True,
+    )
+    frame = ablation.ablate(
+        rows,
+        data=lambda seed: _data_to_compare_on(options, seed),
+        seeds=options.seeds,
+        cache=Path(options.cache) if options.cache else settings.cache_dir() / "ablation",
+        finetune_settings=_finetune_settings(rows, options.steps),
+        weights=_weights(options.weights, network),
+        finetuned=options.finetuned,
+        max_proposals=max_proposals,
+        metric=options.metric,
+        keep_features=not options.drop_features,
+        device=options.device,
+    )
+    width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+    found = ablation.signs(frame)
+    print("\nAverage precision, %; ± is the standard deviation over the seeds")
+    print(ablation.format_table(frame, paper=options.voc is not None, width=width))
+    if options.voc is not None:
+        print("The paper's rows: VOC 2007 test, trained on trainval; mAP over the classes shown.")
+    print("\nThe paper's claims, by differences in mAP between rows of the same seed")
+    print(ablation.format_signs(found))
+    if len(options.seeds) < 3:
+        print("One or two seeds show little: by chance alone, n seeds agree in one of 2^(n-1) cases.")
+    if options.csv:
+        frame.to_csv(options.csv, index=False)
+    _write_json(
+        options.json,
+        {
+            name: json.loads(table.to_json(orient="records"))
+            for name, table in (("rows", frame), ("signs", found))
+        },
+    )
+
+
+def _rows(options, network):
+    """The rows of ``--tables`` and of each ``--row``; without either, those of Table 2."""
+    from rcnn_helpers.ablation import Row, table_rows
+
+    tables = options.tables or (() if options.row else ("table2",))
+    own = [Row.parse(text, network=network) for text in options.row]
+    return tuple(dict.fromkeys((*table_rows(tables, network=network), *own)))
+
+
+def _data_to_compare_on(options, seed: int):
+    """Training and test images of a seed: ToyVOC is drawn with it, a folder's images are chosen with it."""
+    classes = _class_list(options)
+    if options.voc is None:
+        from rcnn_helpers.datasets.toyvoc import open_toyvoc
+
+        root = open_toyvoc(options.split, profile=options.profile, seed=seed).root
+        classes = classes or open_toyvoc(options.split, profile=options.profile, seed=seed).classes
+    else:
+        root = options.voc
+    from rcnn_helpers.datasets.voc import VOCDataset
+
+    train = VOCDataset(root, options.split, classes=classes)
+    _require_classes(train)
+    test = VOCDataset(root, options.test_split, classes=train.classes)
+    return training_images(train, options.max_images, seed=seed), _some_images(test, options.max_test_images)
+
+
+def _finetune_settings(rows, steps: int | None) -> dict:
+    from rcnn_helpers.finetuning import settings_for
+
+    return {row.network: settings_for(row.network, steps=steps) for row in rows}
+
+
+def _weights(given: list[str], network: str) -> dict[str, str]:
+    """Files of weights by network, from ``FILE`` and ``NETWORK=FILE``."""
+    files = {}
+    for text in given:
+        name, equals, path = text.partition("=")
+        if equals and name in NETWORKS:
+            files[name] = path
+        else:
+            files[network] = text
+    return files
 
 
 def pretrain(options) -> None:
@@ -477,6 +578,65 @@ def _parser() -> argparse.ArgumentParser:
     _device_options(command)
     _common_options(command)
 
+    command = _command(commands, "ablate", ablate, "compare detectors as in the paper's Tables 2 and 3")
+    _data_options(command, split="trainval")
+    command.add_argument(
+        "--test-split", default="test", metavar="NAME", help="images to judge on (default: %(default)s)"
+    )
+    command.add_argument(
+        "--profile",
+        choices=sorted(settings.PROFILES),
+        help="sets network, proposals and ToyVOC's number of pictures (default: laptop)",
+    )
+    command.add_argument("--classes", metavar="A,B", help="these classes only")
+    command.add_argument(
+        "--max-images", type=_positive, metavar="N", help="train on N images, most of them with the classes"
+    )
+    command.add_argument(
+        "--max-test-images", type=_positive, metavar="N", help="judge on N images spread over the split"
+    )
+    command.add_argument(
+        "--tables",
+        type=_tables,
+        metavar="A,B",
+        help=f"rows to run, any of {', '.join(TABLES)}, or all, which are all but table3 (default: table2, or none with --row)",
+    )
+    command.add_argument(
+        "--row",
+        action="append",
+        default=[],
+        metavar="KEY=VALUE,...",
+        help='a row of your own, such as "layer=fc6,fine_tuned=no,negative_iou=0.2"; can be given several times',
+    )
+    command.add_argument(
+        "--seeds", type=_seeds, default=(0,), metavar="A,B", help="seeds, such as 0,1,2 (default: 0)"
+    )
+    command.add_argument("--network", choices=NETWORKS, help="backbone (default: the profile's)")
+    command.add_argument(
+        "--weights",
+        action="append",
+        default=[],
+        metavar="[NETWORK=]FILE",
+        help="pre-trained weights; with NETWORK= for one of several networks",
+    )
+    command.add_argument(
+        "--finetuned", metavar="FILE", help="weights that rcnn finetune has written, for a single seed"
+    )
+    command.add_argument("--steps", type=_positive, metavar="N", help="steps of fine-tuning")
+    command.add_argument("--proposals", type=_positive, metavar="N", help="boxes an image")
+    command.add_argument(
+        "--metric", default="11point", choices=["11point", "area"], help="(default: 11point)"
+    )
+    command.add_argument(
+        "--drop-features",
+        action="store_true",
+        help="remove features once no row needs them; a network's take up to 18 KB a region (T-Net, before zeros "
+        "are left out), and what a step needs is checked before it starts",
+    )
+    command.add_argument("--csv", metavar="FILE", help="write a line for each row and seed there")
+    command.add_argument("--json", metavar="FILE", help="write rows and claims there")
+    _device_options(command)
+
     command = _command(
         commands, "pretrain", pretrain, "pre-train the quarter T-Net on ToyVOC's auxiliary set"
     )
@@ -535,6 +695,26 @@ def _positive(text: str) -> int:
     if value < 1:
         raise argparse.ArgumentTypeError(f"{text!r} is not a whole number above zero")
     return value
+
+
+def _tables(text: str) -> tuple[str, ...]:
+    all_of_a_network = tuple(name for name in TABLES if name != "table3")
+    names = (
+        all_of_a_network if text == "all" else tuple(name.strip() for name in text.split(",") if name.strip())
+    )
+    unknown = [name for name in names if name not in TABLES]
+    if unknown:
+        raise argparse.ArgumentTypeError(
+            f"there is no table {unknown[0]!r}; choose among {', '.join(TABLES)}"
+        )
+    return names
+
+
+def _seeds(text: str) -> tuple[int, ...]:
+    parts = [part.strip() for part in text.split(",")]
+    if not all(part.isascii() and part.isdigit() for part in parts):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a list of whole numbers such as 0,1,2")
+    return tuple(map(int, parts))
 
 
 def _fraction(text: str) -> float:

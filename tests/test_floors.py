@@ -16,9 +16,9 @@ FLOORS = (
     ("errors", "boxes", "settings", "storage", "images"),
     ("datasets", "proposals", "training", "warping", "networks", "nms", "plots", "drawing", "redundancy"),
     ("features", "feature_store", "pool5", "finetuning", "pretraining", "evaluation", "voc_results"),
-    ("svm", "bbox_regression", "units", "diagnosis", "segmentation"),
+    ("svm", "bbox_regression", "ridge", "units", "diagnosis", "segmentation"),
     ("detector", "candidates", "training_regions", "model_files", "baselines", "widgets"),
-    ("course", "claims"),
+    ("course", "claims", "ablation"),
     ("cli",),
 )
 FLOOR_OF = {part: number for number, parts in enumerate(FLOORS, start=1) for part in parts}
