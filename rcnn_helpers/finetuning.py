@@ -17,6 +17,7 @@ one uninterrupted process would have given, bit for bit in the first case and to
 """
 
 import time
+import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -32,7 +33,7 @@ from rcnn_helpers.networks import Network, load_network
 from rcnn_helpers.networks.network import fast_bfloat16
 from rcnn_helpers.settings import CONTEXT_PADDING
 from rcnn_helpers.storage import atomic_write
-from rcnn_helpers.training import Checkpoint, Prefetcher, Processes, processes
+from rcnn_helpers.training import Checkpoint, Prefetcher, Processes, interrupts_held, processes
 from rcnn_helpers.warping import WindowWarper, crop_buffer
 
 BACKGROUND = 0
@@ -245,6 +246,14 @@ class TrainingWindows:
     def __len__(self) -> int:
         return len(self.labels)
 
+    @property
+    def checksum(self) -> int:
+        """A number that tells these windows and their labels from others."""
+        total = 0
+        for array in (self.image_index, self.boxes, self.labels):
+            total = zlib.crc32(np.ascontiguousarray(array), total)
+        return total
+
     def draw(self, n: int, n_positive: int, rng) -> np.ndarray:
         """Choose `n` windows, `n_positive` positives first, each kind uniformly over all images; int64 [n]."""
         positives = self.positives[rng.integers(len(self.positives), size=n_positive)]
@@ -395,6 +404,7 @@ class _Run:
         self.here = here
         self.share = here.share(settings.batch_size)
         self.windows, self.val_windows = windows, val_windows
+        self.val_warper = None
         self.network = network.with_classifier(len(windows.classes) + 1, seed=settings.seed)
         self.module = self.network.module
         self.module.dropout = settings.dropout
@@ -402,20 +412,23 @@ class _Run:
         self.optimizer = torch.optim.SGD(
             parameter_groups(self.module, settings), lr=settings.lr, momentum=settings.momentum
         )
-        self.step, self.seconds = 0, 0.0
+        self.step, self.seconds, self.started = 0, 0.0, time.monotonic()
         self.history, self.recent_losses = [], []
         self.curve_path = None if out is None else Path(out).with_suffix(".csv")
         identity = {
             "settings": asdict(settings),
             "network": network.fingerprint,
             "classes": list(windows.classes),
-            "windows": len(windows),
+            "windows": [len(windows), windows.checksum],
         }
         self.checkpoint = None if out is None else Checkpoint(Path(out).with_suffix(".checkpoint"), identity)
         self._restore()
         self.trained = self.module
         if here.count > 1:
-            self.trained = torch.nn.parallel.DistributedDataParallel(self.module)
+            # Every process starts from the same weights, and nothing but parameters changes.
+            self.trained = torch.nn.parallel.DistributedDataParallel(
+                self.module, broadcast_buffers=False, gradient_as_bucket_view=True
+            )
         self.autocast = torch.autocast(
             network.device.type, torch.bfloat16, enabled=fast_bfloat16(network.device)
         )
@@ -428,23 +441,24 @@ class _Run:
         bar = tqdm(total=steps, initial=self.step, desc="fine-tuning", unit="batch", disable=not progress)
         devices = [self.network.device] if self.network.device.type == "cuda" else []
         self.module.train()
-        last_save = started = time.monotonic()
+        self.started = saved = time.monotonic()
         try:
             with bar, torch.random.fork_rng(devices=devices):
+                # Ctrl-C may have come between a step and its row of the curve.
+                self._look_if_due(validate_every, bar)
                 for crops, labels in self._batches():
                     self._train_step(crops, labels)
                     bar.update()
-                    if self.step % validate_every == 0 or self.step == steps:
-                        self._synchronise()
-                        self.seconds += time.monotonic() - started
-                        self._look(bar if progress else None)
-                        started = time.monotonic()
-                    if time.monotonic() - last_save > checkpoint_seconds:
-                        self._synchronise()
-                        self.seconds += time.monotonic() - started
-                        self._save()
-                        last_save = started = time.monotonic()
+                    save = time.monotonic() - saved > checkpoint_seconds
+                    if save or self._look_is_due(validate_every):
+                        self._count_time()
+                        self._look_if_due(validate_every, bar)
+                        if save:
+                            self._save()
+                            saved = time.monotonic()
+                        self.started = time.monotonic()
         except KeyboardInterrupt:
+            self._count_time()
             self._save()
             raise
         finally:
@@ -499,18 +513,36 @@ class _Run:
         loss = F.cross_entropy(scores.float(), labels)
         self.optimizer.zero_grad()
         loss.backward()
-        self.optimizer.step()
-        self.step += 1
-        self.recent_losses.append(loss.detach())
+        loss = self.here.mean(loss.detach())
+        with interrupts_held():
+            self.optimizer.step()
+            self.step += 1
+            self.recent_losses.append(loss)
 
-    def _look(self, bar) -> None:
-        """Append a row to the curve."""
+    def _look_is_due(self, every: int) -> bool:
+        at_step = self.step > 0 and (self.step % every == 0 or self.step == self.settings.steps)
+        return at_step and not (self.history and self.history[-1]["step"] == self.step)
+
+    def _look_if_due(self, every: int, bar) -> None:
+        """Append a row to the curve every so many steps, and write it."""
+        if not self._look_is_due(every):
+            return
+        row = self._look()
+        with interrupts_held():
+            self.history.append(row)
+            self.recent_losses = []
+        if self.here.is_first and self.curve_path is not None:
+            curve = pd.DataFrame(self.history).to_csv(index=False).encode()
+            atomic_write(self.curve_path, lambda file: file.write(curve))
+        if not bar.disable:
+            bar.write("  ".join(f"{name} {value:.4g}" for name, value in row.items()))
+
+    def _look(self) -> dict[str, float]:
+        """A row of the curve."""
         loss = torch.stack(self.recent_losses).mean()
-        if self.here.count > 1:
-            torch.distributed.all_reduce(loss)
-            loss = loss / self.here.count
-        self.recent_losses = []
         if not torch.isfinite(loss):
+            if self.checkpoint is not None and self.here.is_first:
+                self.checkpoint.remove()
             raise TrainingError(
                 f"the loss is {float(loss)} after {self.step} steps: training has diverged; lower the learning "
                 f"rate ({self.settings.lr}) and start again"
@@ -524,24 +556,20 @@ class _Run:
         }
         if self.val_windows is not None and self.here.is_first:
             row |= self._validate()
-        self.history.append(row)
-        if self.curve_path is not None and self.here.is_first:
-            curve = pd.DataFrame(self.history).to_csv(index=False).encode()
-            atomic_write(self.curve_path, lambda file: file.write(curve))
-        if bar is not None:
-            bar.write("  ".join(f"{name} {value:.4g}" for name, value in row.items()))
+        return row
 
     def _validate(self) -> dict[str, float]:
         """Loss and accuracy over validation windows, mixed as the training batches are."""
         settings, windows = self.settings, self.val_windows
         n_positive = VALIDATION_WINDOWS * settings.positives // settings.batch_size
         rows = windows.draw(VALIDATION_WINDOWS, n_positive, np.random.default_rng(0))
-        warper = windows.warper(self.network, mode=settings.warp_mode, padding=settings.padding)
+        if self.val_warper is None:
+            self.val_warper = windows.warper(self.network, mode=settings.warp_mode, padding=settings.padding)
         self.module.eval()
         loss, right = 0.0, []
         with torch.inference_mode(), self.autocast:
             for part in np.array_split(rows, -(-len(rows) // settings.batch_size)):
-                scores = self.module(warper(windows.image_index[part], windows.boxes[part])).float()
+                scores = self.module(self.val_warper(windows.image_index[part], windows.boxes[part])).float()
                 labels = torch.from_numpy(windows.labels[part].astype(np.int64)).to(scores.device)
                 loss += float(F.cross_entropy(scores, labels, reduction="sum"))
                 right.append((scores.argmax(dim=1) == labels).cpu().numpy())
@@ -553,9 +581,13 @@ class _Run:
             "val_object_accuracy": float(right[:n_positive].mean()),
         }
 
-    def _synchronise(self) -> None:
+    def _count_time(self) -> None:
+        """Count what passed since `started` as training time."""
         if self.network.device.type == "cuda":
             torch.cuda.synchronize(self.network.device)
+        now = time.monotonic()
+        self.seconds += now - self.started
+        self.started = now
 
     def _save(self) -> None:
         if self.checkpoint is None or not self.here.is_first:

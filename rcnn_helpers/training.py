@@ -157,6 +157,13 @@ class Processes:
         length = n // self.count
         return slice(self.rank * length, (self.rank + 1) * length)
 
+    def mean(self, value: torch.Tensor) -> torch.Tensor:
+        """The mean of a number over all processes, each of which gives its own."""
+        if self.count > 1:
+            torch.distributed.all_reduce(value)
+            value = value / self.count
+        return value
+
     def wait(self) -> None:
         """Return once every process has come here."""
         if self.count > 1:
