@@ -124,7 +124,8 @@ def train_detector_svms(
         By default the positives of a class are its ground-truth boxes (``gt_class``). Given, they are all regions,
         ground truth or proposal, of at least this IoU with a ground-truth box of the class.
     negative_iou : float
-        A region is a negative of a class below this IoU with all its ground-truth boxes.
+        A region is a negative of a class below this IoU with all its ground-truth boxes. 0 means: only those that
+        touch none.
     mine : bool
         False trains once, on the positives and `n_random` random negatives per class, spread evenly over the
         images. It shows what mining is good for.
@@ -207,7 +208,7 @@ def region_roles(overlaps, gt_class, *, positive_iou=None, negative_iou=SVM_NEGA
         positive = gt_class[:, None] == np.arange(overlaps.shape[1])
     else:
         positive = overlaps >= positive_iou
-    negative = (overlaps < negative_iou) & ~positive
+    negative = ((overlaps < negative_iou) | (overlaps == 0)) & ~positive
     return positive.astype(np.int8) - negative.astype(np.int8)
 
 

@@ -28,6 +28,12 @@ def test_roles_with_the_positives_of_fine_tuning():
     assert roles.ravel().tolist() == [1, -1, 1]
 
 
+def test_a_limit_of_zero_leaves_the_regions_that_touch_no_object():
+    overlaps, gt_class = np.array([[0.0], [0.01], [1.0]]), np.array([-1, -1, 0])
+    assert region_roles(overlaps, gt_class, negative_iou=0)[:, 0].tolist() == [-1, 0, 1]
+    assert region_roles(overlaps, gt_class, negative_iou=0.3)[:, 0].tolist() == [-1, -1, 1]
+
+
 def test_hard_is_above_the_limit_and_negative():
     assert is_hard([-1.0, -1.2, 3, 3, 3], [-1, -1, -1, 1, 0]).tolist() == [True, False, True, False, False]
     assert is_hard([-1.0], [-1], hard_score=-1).tolist() == [False]
