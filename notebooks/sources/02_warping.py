@@ -177,7 +177,7 @@ chosen = {
 }
 
 # %%
-mean = tuple(course.network.mean)  # the colour that becomes zero
+mean = tuple(course.pretrained.mean)  # the colour that becomes zero
 
 
 def crop_of(dataset, image_id, k, **options):
@@ -473,7 +473,8 @@ meet("02 speed of the batch", one_by_one / batched)
 # That is the proper experiment, and the last one under "Explore further". Here is a quicker one: take the
 # objects themselves, cut out by their true boxes, and ask how well their **class** can be told from the
 # network's features. A linear classifier is trained on the objects of the training set and tested on
-# those of the test set.
+# those of the test set. The network is the *pre-trained* one: it knows other toys and has not met these classes,
+# so that nothing was fitted to one of the transformations on the objects we judge by.
 #
 # Three controls go with it:
 #
@@ -484,7 +485,7 @@ meet("02 speed of the batch", one_by_one / batched)
 # - **shuffled labels:** the training labels are dealt out at random. What is left is chance.
 
 # %%
-network = course.network
+network = course.pretrained
 reads = {"size": network.input_size, "mean": network.mean, "std": network.std, "bgr": network.bgr}
 
 
@@ -582,7 +583,8 @@ display(
 #
 # Be careful with the order of the blue bars. **This comparison is not fair:** our network was pre-trained
 # on crops warped with $p = 16$, so it is at home with them. And true boxes are not proposals: a proposal is
-# often a bit off, and context helps most where the box has cut something off.
+# often a bit off, and context helps most where the box has cut something off. The table at the end of [notebook
+# 07](07_detection_and_evaluation.ipynb) compares whole detectors.
 #
 # And your pair of section 2? These classes are confused most often after warping:
 
@@ -632,10 +634,10 @@ print("All checks passed.")
 
 # %% [markdown]
 # **3. The proper experiment** (●●●, 40 minutes, some of them waiting). Train two detectors that differ in
-# nothing but the warp, `RCNN(course.network, warp_mode="warp", padding=16)` and one with `padding=0`, on
-# the same subset of the training set and with the same 300 proposals a picture, and compare their mAP on
-# test. Is the sign that of the paper? How large is the difference beside the one between two halves of the
-# test set?
+# nothing but the warp, `RCNN(course.pretrained, warp_mode="warp", padding=16, box_regression=False)` and one with
+# `padding=0`, on the same subset of the training set and with the same 300 proposals a picture, and compare their
+# mAP on test. Is the sign that of the paper? How large is the difference beside the one between two halves of the
+# test set, and beside the spread that section 10 of [notebook 07](07_detection_and_evaluation.ipynb) prints?
 
 # %%
 # your code
