@@ -20,21 +20,27 @@ the released code, take 1 from `x2` and `y2` of both boxes.
 """
 
 import numpy as np
-from scipy.linalg import cho_factor, cho_solve
-from scipy.linalg.blas import ssyr, ssyrk
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
 from rcnn_helpers.boxes import area, as_boxes, clip, iou
 from rcnn_helpers.errors import TrainingError
+from rcnn_helpers.ridge import RidgeRows, ridge
 from rcnn_helpers.settings import BOX_REGRESSION_IOU, BOX_REGRESSION_PENALTY
+
+__all__ = [
+    "BoxRegressors",
+    "apply_regression",
+    "regress_within",
+    "regression_targets",
+    "ridge",
+    "training_pairs",
+]
 
 _WHITENING_FLOOR = 0.001  # added to variances, as in the released code
 # Predictions are cut off here: 10 widths away, or e^10 times as large. Pairs of IoU above 0.6 have targets within
 # 0.7, so nothing sound is lost, and a wild prediction cannot overflow.
 _WILDEST_TARGET = 10.0
-# Rows that a sum over rows takes up at a time: enough for a quick matrix product, and little memory.
-_BLOCK_ROWS = 1024
 
 
 def regression_targets(proposals, truth) -> np.ndarray:
@@ -253,15 +259,17 @@ class BoxRegressors(BaseEstimator):
         self._allocate(n_classes, features.shape[1])
         for c in np.unique(class_index):
             of_class = class_index == c
-            self._fit_class(c, features[of_class], targets[of_class])
+            rows = RidgeRows(features.shape[1])
+            rows.add(features[of_class], targets[of_class])
+            self._fit_class(c, rows)
         return self
 
     def fit_chunks(self, chunks, *, n_classes: int):
         """Train all classes on pairs that come chunk by chunk, such as image by image; the outcome is `fit`'s.
 
         A class keeps its rows until they are as many as there are features. From then on it keeps sums over rows
-        only: the products of features, a [D, D] matrix, and those of features and targets. So it never holds more
-        than max(rows, D) times D numbers, and at most D times D (340 MB for the T-Net's pool5).
+        only: the products of features, a [D, D] matrix, and those of features and targets. So it holds at most D
+        times D numbers (340 MB for the T-Net's pool5), and twice that at the turning point.
 
         Parameters
         ----------
@@ -284,7 +292,7 @@ class BoxRegressors(BaseEstimator):
             features, targets, class_index = _checked_pairs(*chunk, n_classes)
             if pairs is None:
                 n_features = features.shape[1]
-                pairs = [_ClassPairs(n_features) for _ in range(n_classes)]
+                pairs = [RidgeRows(n_features) for _ in range(n_classes)]
             if features.shape[1] != n_features:
                 raise TrainingError(
                     f"chunk {number} has {features.shape[1]} features a row, those before it {n_features}; "
@@ -298,10 +306,8 @@ class BoxRegressors(BaseEstimator):
         self._allocate(n_classes, n_features)
         for c in range(n_classes):
             of_class, pairs[c] = pairs[c], None  # its memory is free after its turn
-            if of_class.sums is not None:
-                self._solve_class(c, of_class.all_sums())
-            elif of_class.n_rows:
-                self._fit_class(c, *of_class.rows())
+            if of_class.n_rows:
+                self._fit_class(c, of_class)
         return self
 
     def _allocate(self, n_classes, n_features):
@@ -310,23 +316,12 @@ class BoxRegressors(BaseEstimator):
         self.n_pairs_ = np.zeros(n_classes, dtype=np.int64)
         self.n_features_in_ = n_features
 
-    def _fit_class(self, c, features, targets):
+    def _fit_class(self, c: int, rows: RidgeRows) -> None:
         """Train one class on its rows."""
-        centred = targets - targets.mean(axis=0)
-        transform, inverse = self._whitening(centred.T @ centred / len(targets))
-        coef, intercept = ridge(features, targets @ transform, self.penalty)
+        transform, inverse = _whitening(rows.target_covariance()) if self.whiten else (np.eye(4), np.eye(4))
+        coef, intercept = rows.solve(self.penalty, transform)
         self.coef_[c], self.intercept_[c] = inverse.T @ coef, intercept @ inverse
-        self.n_pairs_[c] = len(features)
-
-    def _solve_class(self, c, sums):
-        """Train one class on sums over its rows; which uses the sums up."""
-        transform, inverse = self._whitening(sums.target_covariance())
-        coef, intercept = sums.solve(self.penalty, transform)
-        self.coef_[c], self.intercept_[c] = inverse.T @ coef, intercept @ inverse
-        self.n_pairs_[c] = sums.n_rows
-
-    def _whitening(self, covariance):
-        return _whitening(covariance) if self.whiten else (np.eye(4), np.eye(4))
+        self.n_pairs_[c] = rows.n_rows
 
     def _check_penalty(self):
         if not self.penalty > 0:
@@ -375,148 +370,6 @@ class BoxRegressors(BaseEstimator):
     def refine(self, proposals, features, class_index) -> np.ndarray:
         """Return the boxes that the proposals become, float32 [N, 4]; not clipped to an image."""
         return apply_regression(proposals, self.predict(features, class_index))
-
-
-def ridge(features: np.ndarray, targets: np.ndarray, penalty: float) -> tuple[np.ndarray, np.ndarray]:
-    """Solve a ridge regression with a free constant in closed form, on the smaller side of the data.
-
-    With ``X`` and ``T`` centred, ``W = (X'X + penalty I)^-1 X'T = X' (XX' + penalty I)^-1 T``: a system as large
-    as there are features, or as there are rows. The smaller one is built, and neither a centred copy of `X` nor
-    the other product.
-
-    Parameters
-    ----------
-    features : float32 array [N, D]
-    targets : array [N, K]
-    penalty : float
-
-    Returns
-    -------
-    coef : float32 array [K, D]
-    intercept : float32 array [K]
-    """
-    n_rows, n_features = features.shape
-    if n_features <= n_rows:
-        sums = _Sums(n_features, targets.shape[1])
-        sums.add(features, targets)
-        return sums.solve(penalty)
-    mean = features.mean(axis=0, dtype=np.float64).astype(np.float32)
-    target_mean = targets.mean(axis=0)
-    gram = features @ features.T
-    to_mean = features @ mean
-    gram -= to_mean[:, None]
-    gram -= to_mean[None, :]
-    gram += mean @ mean
-    dual = _solve(gram, penalty, (targets - target_mean).astype(np.float32))
-    coef = (features.T @ dual - np.outer(mean, dual.sum(axis=0))).T
-    return coef, (target_mean - coef @ mean).astype(np.float32)
-
-
-class _Sums:
-    """Sums over rows, all that a ridge regression needs of them once they outnumber the features.
-
-    Attributes
-    ----------
-    n_rows : int
-    gram : float32 [D, D], Fortran order
-        ``X'X``, of which only the lower triangle is kept: the other half would be a mirror image.
-    products : float64 [D, K]
-        ``X'T``.
-    features, targets, target_products : float64 [D], [K], [K, K]
-        Sums of ``X`` and of ``T`` over rows, and ``T'T``.
-    """
-
-    def __init__(self, n_features: int, n_targets: int = 4):
-        self.n_rows = 0
-        self.gram = np.zeros((n_features, n_features), np.float32, order="F")
-        self.products = np.zeros((n_features, n_targets))
-        self.features = np.zeros(n_features)
-        self.targets = np.zeros(n_targets)
-        self.target_products = np.zeros((n_targets, n_targets))
-
-    def add(self, features: np.ndarray, targets: np.ndarray) -> None:
-        """Take up the rows of `features` [N, D], float32, and `targets` [N, K]."""
-        columns = np.ascontiguousarray(features, dtype=np.float32).T
-        self.gram = ssyrk(1.0, columns, beta=1.0, c=self.gram, lower=1, overwrite_c=1)  # in place
-        self.products += columns @ targets.astype(np.float32)
-        self.features += features.sum(axis=0, dtype=np.float64)
-        self.targets += targets.sum(axis=0)
-        self.target_products += targets.T @ targets
-        self.n_rows += len(features)
-
-    def target_covariance(self) -> np.ndarray:
-        mean = self.targets / self.n_rows
-        return self.target_products / self.n_rows - np.outer(mean, mean)
-
-    def solve(self, penalty: float, transform=None) -> tuple[np.ndarray, np.ndarray]:
-        """As `ridge`, for targets multiplied by `transform` [K, K]. Works once: `gram` is overwritten."""
-        mean, target_mean = self.features / self.n_rows, self.targets / self.n_rows
-        products = self.products - self.n_rows * np.outer(mean, target_mean)
-        if transform is not None:
-            products, target_mean = products @ transform, target_mean @ transform
-        centred = ssyr(-self.n_rows, mean.astype(np.float32), lower=1, a=self.gram, overwrite_a=1)
-        coef = _solve(centred, penalty, products.astype(np.float32)).T
-        return coef, (target_mean - coef @ mean).astype(np.float32)
-
-
-class _ClassPairs:
-    """The pairs of one class as they come: rows while these are no more than the features, then sums.
-
-    Attributes
-    ----------
-    n_rows : int
-        Rows that are kept as rows.
-    sums : _Sums or None
-        Those of the rows that are not kept any more.
-    """
-
-    def __init__(self, n_features: int):
-        self.n_rows = 0
-        self.most_rows = n_features
-        self.features = np.zeros((0, n_features), np.float32)  # grows in steps; the first n_rows count
-        self.targets = np.zeros((0, 4))
-        self.sums = None
-
-    def add(self, features: np.ndarray, targets: np.ndarray) -> None:
-        start = 0
-        while start < len(features):
-            if self.n_rows == self.most_rows:
-                self._add_up()
-            stop = min(len(features), start + self.most_rows - self.n_rows)
-            self._keep(features[start:stop], targets[start:stop])
-            start = stop
-
-    def rows(self) -> tuple[np.ndarray, np.ndarray]:
-        return self.features[: self.n_rows], self.targets[: self.n_rows]
-
-    def all_sums(self) -> _Sums:
-        """The sums over all rows, those still kept included."""
-        self._add_up()
-        return self.sums
-
-    def _keep(self, features, targets):
-        end = self.n_rows + len(features)
-        if end > len(self.features):
-            self._resize(min(max(end, 2 * len(self.features)), self.most_rows))
-        self.features[self.n_rows : end], self.targets[self.n_rows : end] = features, targets
-        self.n_rows = end
-
-    def _add_up(self):
-        n_features = self.features.shape[1]
-        self.sums = self.sums or _Sums(n_features)
-        self.sums.add(*self.rows())
-        self.n_rows, self.most_rows = 0, min(n_features, _BLOCK_ROWS)
-        self._resize(min(len(self.features), self.most_rows))
-
-    def _resize(self, capacity):
-        for array in (self.features, self.targets):  # in place: the rows are not held twice
-            array.resize((capacity, array.shape[1]), refcheck=False)
-
-
-def _solve(gram, penalty, right):
-    """Solve ``(gram + penalty I) x = right``; of `gram`, which is overwritten, only the lower triangle is read."""
-    gram[np.diag_indices_from(gram)] += penalty
-    return cho_solve(cho_factor(gram, lower=True, overwrite_a=True, check_finite=False), right)
 
 
 def _whitening(covariance):

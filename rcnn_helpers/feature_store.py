@@ -192,17 +192,18 @@ class FeatureStore:
             If there is no entry or it is damaged.
         """
         _, tensors = self._load(image_id)
-        features = _unpack(tensors, self.dim)
-        if layer not in (None, self.layer):
-            self._require_pool5(layer)
-            features = from_pool5(self.network, features, layer, precision=self.precision)
+        features = self._as_layer(_unpack(tensors, self.dim), layer)
         return RegionFeatures(image_id, tensors["boxes"], tensors["is_gt"], features)
 
-    def _require_pool5(self, wanted: str) -> None:
+    def _as_layer(self, features: np.ndarray, layer: str | None) -> np.ndarray:
+        """Stored features [N, D], or those of a deeper layer computed from them."""
+        if layer in (None, self.layer):
+            return features
         if self.layer != "pool5":
             raise ValueError(
-                f"this store holds {self.layer}; {wanted} can only be computed from a store of pool5"
+                f"this store holds {self.layer}; {layer} can only be computed from a store of pool5"
             )
+        return from_pool5(self.network, features, layer, precision=self.precision)
 
     def remove(self, image_id: str) -> None:
         """Remove the entry of an image, if there is one."""
@@ -278,9 +279,10 @@ class FeatureStore:
         chosen = sorted(rng.choice(len(ids), size=min(max_images, len(ids)), replace=False)) if ids else []
         norms = []
         for index in chosen:
-            features = self.read(ids[index], layer).features
+            features = self.read(ids[index]).features
             if len(features) > max_boxes:
                 features = features[rng.choice(len(features), size=max_boxes, replace=False)]
+            features = self._as_layer(features, layer)
             norms.append(np.linalg.norm(features.astype(np.float64), axis=1))
         mean = np.concatenate(norms).mean() if sum(map(len, norms)) else 0.0
         if mean == 0:
