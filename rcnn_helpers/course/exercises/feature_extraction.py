@@ -210,7 +210,8 @@ def _scale_reference(features):
 
     one_image = SimpleNamespace(
         ids=lambda: ["the only one"],
-        read=lambda image_id, layer: SimpleNamespace(features=features),
+        read=lambda image_id: SimpleNamespace(features=features),
+        _as_layer=lambda features, layer: features,
         folder="these features",
     )
     return FeatureStore.feature_scale(one_image, max_boxes=len(features))
