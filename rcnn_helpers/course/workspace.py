@@ -56,7 +56,7 @@ class Course:
         elif stage == "fine-tuning":
             _ = self.network
         elif stage == "features":
-            self.features("trainval")
+            _ = self.features("trainval"), self.features("test")
         elif stage == "detector":
             _ = self.detector
         elif stage == "detections":
@@ -82,7 +82,7 @@ class Course:
         if not is_finetuned:
             return False
         if stage == "features":
-            return _are_all_there(self._store().ids(), train=train, val=val)
+            return _are_all_there(self._store().ids(), train=train, val=val, test=test)
         return any(self.folder.glob(f"{stage}-{self._settings_key()}-*"))
 
     def dataset(self, split: str):

@@ -103,7 +103,8 @@ def test_peak_memory_knows_an_array():
 
 def test_only_features_of_the_fine_tuned_networks_pool5_count(data):
     course = _course_with_random_weights(data)
-    names = [f"{split}_{i}" for split, count in (("train", 12), ("val", 4)) for i in range(count)]
+    counts = {"train": 12, "val": 4, "test": 8}
+    names = [f"{split}_{i}" for split, count in counts.items() for i in range(count)]
 
     def write(folder):
         folder.mkdir(parents=True)
