@@ -290,18 +290,17 @@ def _rows(options, network):
 
 def _data_to_compare_on(options, seed: int):
     """Training and test images of a seed: ToyVOC is drawn with it, a folder's images are chosen with it."""
-    classes = _class_list(options)
-    if options.voc is None:
-        from rcnn_helpers.datasets.toyvoc import open_toyvoc
-
-        root = open_toyvoc(options.split, profile=options.profile, seed=seed).root
-        classes = classes or open_toyvoc(options.split, profile=options.profile, seed=seed).classes
-    else:
-        root = options.voc
+    from rcnn_helpers.datasets.toyvoc import open_toyvoc
     from rcnn_helpers.datasets.voc import VOCDataset
 
+    if options.voc is None:
+        drawn = open_toyvoc(options.split, profile=options.profile, seed=seed)
+        root, classes = drawn.root, _class_list(options) or drawn.classes
+    else:
+        root, classes = options.voc, _class_list(options)
     train = VOCDataset(root, options.split, classes=classes)
-    _require_classes(train)
+    if options.classes:
+        _require_classes(train)
     test = VOCDataset(root, options.test_split, classes=train.classes)
     return training_images(train, options.max_images, seed=seed), _some_images(test, options.max_test_images)
 
@@ -599,7 +598,8 @@ def _parser() -> argparse.ArgumentParser:
         "--tables",
         type=_tables,
         metavar="A,B",
-        help=f"rows to run, any of {', '.join(TABLES)}, or all, which are all but table3 (default: table2, or none with --row)",
+        help=f"rows to run, any of {', '.join(TABLES)}; all stands for all but table3 "
+        "(default: table2, or none with --row)",
     )
     command.add_argument(
         "--row",

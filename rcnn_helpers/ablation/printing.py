@@ -64,7 +64,9 @@ def format_signs(table: pd.DataFrame) -> str:
         ]
         for line in table.to_dict("records")
     ]
-    head, *lines = _as_text(indented, ["mAP", "range", "seeds", "paper", "verdict"], cells, None).splitlines()
+    head, *lines = _as_text(
+        indented, ["points", "range", "seeds", "paper", "verdict"], cells, None
+    ).splitlines()
     text = [head]
     claims = [f"{line['claim']} ({line['source']})" for line in table.to_dict("records")]
     for number, (claim, line) in enumerate(zip(claims, lines, strict=True)):

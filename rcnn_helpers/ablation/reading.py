@@ -50,7 +50,8 @@ class Sign:
     source : str
         Where the paper says so.
     terms : tuple of (int, dict)
-        The difference: weights of rows, and what each row has in particular. The first has weight 1.
+        The difference: weights of rows, and what each row has in particular. Weights are 1, -1 for the difference
+        of two rows, and 1, -1, -1, 1 for that of two such differences.
     free : tuple of str
         Attributes in which the claim may be looked at anywhere, the same in all its rows. All others are as in the
         paper.
@@ -282,8 +283,11 @@ def _verdict(differences: np.ndarray, may_be_zero: bool) -> str:
 
 
 def _formula(terms: Sequence[tuple[int, str]]) -> str:
-    text = "".join(f" {'+' if weight > 0 else '-'} {name}" for weight, name in terms)
-    return text.removeprefix(" + ")
+    """What is subtracted from what: one row from another, or one such difference from another."""
+    differences = [
+        f"{better} - {worse}" for (_, better), (_, worse) in zip(terms[::2], terms[1::2], strict=True)
+    ]
+    return differences[0] if len(differences) == 1 else " - ".join(f"({text})" for text in differences)
 
 
 @cache
