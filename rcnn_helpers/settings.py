@@ -1,4 +1,4 @@
-"""Settings: the paper's constants, the three profiles, the device, and where files live.
+"""Settings: the paper's constants, the profiles, the device, and where files live.
 
 The constants stand here once, each with its source, and are the defaults of the functions that use them.
 A profile bundles what differs between a quick check, a laptop and a GPU machine; the code path is the same.
@@ -72,6 +72,8 @@ PROFILES = {
     "smoke": Profile("smoke", 12, 4, 8, "quarter_tnet", "fc7", 150, _QUARTER_TNET),
     "laptop": Profile("laptop", 130, 70, 100, "quarter_tnet", "fc7", 1000, _QUARTER_TNET),
     "paper": Profile("paper", 1000, 1000, 2000, "tnet", "fc7", MAX_PROPOSALS),
+    # Table 3: the deeper network that the paper calls O-Net.
+    "paper_onet": Profile("paper_onet", 1000, 1000, 2000, "vgg16", "fc7", MAX_PROPOSALS),
 }
 
 

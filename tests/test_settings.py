@@ -31,6 +31,12 @@ def test_profiles_are_frozen_and_grow():
         laptop.test_images = 1
 
 
+def test_the_papers_two_networks_have_a_profile_each():
+    tnet, onet = settings.PROFILES["paper"], settings.PROFILES["paper_onet"]
+    assert (tnet.network, onet.network) == ("tnet", "vgg16")
+    assert dataclasses.replace(onet, name="paper", network="tnet") == tnet
+
+
 def test_unknown_profile_names_the_choices():
     with pytest.raises(ValueError, match="'laptpo'.*smoke, laptop, paper"):
         settings.get_profile("laptpo")
