@@ -6,6 +6,8 @@ traceback), 2 for wrong usage, 130 after Ctrl-C.
 
 import argparse
 import json
+import os
+import shlex
 import shutil
 import sys
 import time
@@ -17,6 +19,7 @@ from rcnn_helpers.errors import DatasetError, RCNNError, SettingsError
 # Written out here so that --help and a mistyped name need no heavy import; a test keeps them true.
 MODES = ("fast", "fast_uijlings", "quality", "single")
 CLASSIFIERS = ("svm", "softmax")
+LABELS = ("overlap", "ground_truth")
 NETWORKS = ("quarter_tnet", "tnet", "alexnet", "vgg16", "squeezenet1_1")
 TABLES = ("table2", "classifier", "warp", "negatives", "positives", "labels", "iteration", "table3")
 
@@ -36,6 +39,8 @@ def main(arguments: list[str] | None = None) -> int:
     except BrokenPipeError:
         return 1
     except KeyboardInterrupt:
+        if os.environ.get("RANK", "0") != "0":
+            return 130  # under torchrun the first process speaks for all
         print(
             f"\nrcnn {options.command}: interrupted; what was computed is kept, "
             "and the same command goes on from there",
@@ -330,6 +335,122 @@ def pretrain(options) -> None:
     run(out=options.out, scenes=options.scenes, steps=options.steps, seed=options.seed, device=options.device)
 
 
+def finetune(options) -> None:
+    """Fine-tune a network on the warped proposals of a data set (sec. 2.3).
+
+    To use several GPUs: torchrun --nproc-per-node N --no-python rcnn finetune ...
+    """
+    from rcnn_helpers.finetuning import finetune as run
+    from rcnn_helpers.networks import load_network
+    from rcnn_helpers.training import processes
+
+    out = Path(options.out)
+    if out.suffix != ".safetensors" or not out.resolve().parent.is_dir():
+        raise SettingsError(f"--out {out} must be a .safetensors file in a folder that exists")
+    chosen = _settings_of_finetuning(options)
+    device = settings.choose_device(options.device)
+    with processes(device.partition(":")[0]) as here:
+        if here.count > 1 and device == "cuda":
+            device = f"cuda:{here.local_rank}"
+        here.share(chosen.batch_size)  # refuses a batch that cannot be shared before the long work begins
+        with here.first_alone():  # the others then find pictures, proposals and downloads in their caches
+            train_set, val_set = _data_to_fine_tune_on(options, speak=here.is_first)
+            proposals = _cached_proposals(options, train_set, here.is_first)
+            val_proposals = _cached_proposals(options, val_set, here.is_first)
+            network = load_network(options.network, weights=options.weights, device=device)
+        if here.is_first:
+            print(
+                f"{len(train_set.ids)} images of {train_set.root}, split {train_set.split}; "
+                f"{len(train_set.classes)} classes; {network.name} on {device}\n"
+                f"{chosen.steps} steps of {chosen.batch_size} windows, {chosen.positives} of them positives; "
+                f"learning rate {chosen.lr:g}, a tenth of it every {chosen.lr_drop_every} steps",
+                flush=True,
+            )
+        result = run(
+            network,
+            train_set,
+            proposals,
+            val=val_set,
+            val_proposals=val_proposals,
+            settings=chosen,
+            out=out,
+            progress=here.is_first,
+        )
+        if not here.is_first:
+            return
+    next_command = ["rcnn", "train", "--network", options.network, "--weights", str(out)]
+    for name in ("voc", "classes"):
+        if getattr(options, name):
+            next_command += [f"--{name}", getattr(options, name)]
+    next_command += ["--out", "model.safetensors"]
+    print(
+        f"fine-tuned in {result.seconds:.0f} s; network saved in {out}, the curve in {out.with_suffix('.csv')}\n"
+        f"next: {shlex.join(next_command)}"
+    )
+    _write_json(
+        options.json,
+        {
+            "seconds": result.seconds,
+            "images": len(train_set.ids),
+            "processes": here.count,
+            "history": result.history.to_dict("records"),
+        },
+    )
+
+
+def _settings_of_finetuning(options):
+    """The network's default settings, changed where an option says so."""
+    from rcnn_helpers.finetuning import SVM_LABELS, settings_for
+
+    positives = options.positives
+    if positives is None and options.batch_size:
+        positives = max(1, options.batch_size // 4)  # the paper's share: 32 of 128
+    return settings_for(
+        options.network,
+        steps=options.steps,
+        lr=options.lr,
+        lr_drop_every=options.lr_drop_every,
+        batch_size=options.batch_size,
+        positives=positives,
+        seed=options.seed,
+        **(SVM_LABELS if options.labels == "ground_truth" else {}),
+    )
+
+
+def _data_to_fine_tune_on(options, *, speak: bool):
+    """Images to train on and, with ``--val-split``, images for the validation part of the curve."""
+    train_set = _open_dataset(options)
+    if options.classes:
+        _require_classes(train_set)
+    train_set = training_images(train_set, options.max_images, seed=options.seed)
+    if options.val_split is None:
+        return train_set, None
+    val_set = _open_dataset(options, classes=train_set.classes, split=options.val_split)
+    val_set = _some_images(val_set, options.max_images)
+    n_shared = len(set(train_set.ids) & set(val_set.ids))
+    if n_shared and speak:
+        print(
+            f"{n_shared} of the {len(val_set.ids)} validation images are trained on as well: there the curve "
+            "shows memory, not learning; choose --split and --val-split without common images"
+        )
+    return train_set, val_set
+
+
+def _cached_proposals(options, dataset, speak: bool):
+    from rcnn_helpers.proposals import propose_dataset
+
+    if dataset is None:
+        return None
+    return propose_dataset(
+        dataset,
+        mode=options.mode,
+        max_boxes=options.proposals,
+        seed=options.seed,
+        cache=_cache_of(options, dataset) / "proposals",
+        progress=speak,
+    )
+
+
 def toyvoc(options) -> None:
     """Render ToyVOC in PASCAL VOC layout and say where it lies."""
     from rcnn_helpers.datasets.toyvoc import open_toyvoc
@@ -368,17 +489,17 @@ def progress(options) -> None:
 # -- pieces ------------------------------------------------------------------------------------------------
 
 
-def _open_dataset(options, classes=None):
-    """The VOC folder of ``--voc`` or, by default, ToyVOC."""
-    classes = classes or _class_list(options)
+def _open_dataset(options, classes=None, split=None):
+    """A split of the VOC folder of ``--voc`` or, by default, of ToyVOC; by default that of ``--split``."""
+    classes, split = classes or _class_list(options), split or options.split
     if options.voc is None:
         from rcnn_helpers.datasets.toyvoc import open_toyvoc
 
-        dataset = open_toyvoc(options.split)
-        return dataset if classes is None else type(dataset)(dataset.root, options.split, classes=classes)
+        dataset = open_toyvoc(split)
+        return dataset if classes is None else type(dataset)(dataset.root, split, classes=classes)
     from rcnn_helpers.datasets.voc import VOCDataset
 
-    return VOCDataset(options.voc, options.split, classes=classes)
+    return VOCDataset(options.voc, split, classes=classes)
 
 
 def _class_list(options) -> tuple[str, ...] | None:
@@ -643,6 +764,59 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument("--out", required=True, metavar="FILE", help="weights to write (.safetensors)")
     command.add_argument("--scenes", type=_positive, metavar="N", help="auxiliary scenes to draw")
     command.add_argument("--steps", type=_positive, metavar="N", help="training steps")
+    _device_options(command)
+    _common_options(command)
+
+    command = _command(commands, "finetune", finetune, "fine-tune a network on warped proposals")
+    _data_options(command, split="trainval")
+    command.add_argument(
+        "--val-split",
+        metavar="NAME",
+        help="another list, for the validation part of the curve (default: none)",
+    )
+    command.add_argument("--classes", metavar="A,B", help="learn these classes only")
+    command.add_argument(
+        "--max-images", type=_positive, metavar="N", help="train on N images, and validate on at most N"
+    )
+    command.add_argument(
+        "--network", default="quarter_tnet", choices=NETWORKS, help="backbone (default: quarter_tnet)"
+    )
+    command.add_argument(
+        "--weights", metavar="FILE", help="its pre-trained weights (default: those that come with it)"
+    )
+    command.add_argument("--mode", default="fast", choices=MODES, help="of selective search (default: fast)")
+    command.add_argument(
+        "--proposals",
+        type=_positive,
+        default=settings.MAX_PROPOSALS,
+        metavar="N",
+        help="boxes an image (default: %(default)s)",
+    )
+    command.add_argument("--steps", type=_positive, metavar="N", help="batches (default: the network's)")
+    command.add_argument("--lr", type=float, metavar="R", help="first learning rate (default: 0.001)")
+    command.add_argument(
+        "--lr-drop-every",
+        type=_positive,
+        metavar="N",
+        help="steps until it falls to a tenth, again and again",
+    )
+    command.add_argument(
+        "--batch-size", type=_positive, metavar="N", help="windows a step (default: the network's)"
+    )
+    command.add_argument(
+        "--positives",
+        type=_positive,
+        metavar="N",
+        help="how many of them show an object (default: a quarter)",
+    )
+    command.add_argument(
+        "--labels",
+        default="overlap",
+        choices=LABELS,
+        help="overlap: a proposal of IoU 0.5 or more with an object is a positive; ground_truth: only the "
+        "objects' own boxes are, and background lies below 0.3, as for the SVMs (default: overlap)",
+    )
+    command.add_argument("--out", required=True, metavar="FILE", help="weights to write (.safetensors)")
     _device_options(command)
     _common_options(command)
 

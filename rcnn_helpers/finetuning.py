@@ -535,7 +535,7 @@ class _Run:
             curve = pd.DataFrame(self.history).to_csv(index=False).encode()
             atomic_write(self.curve_path, lambda file: file.write(curve))
         if not bar.disable:
-            bar.write("  ".join(f"{name} {value:.4g}" for name, value in row.items()))
+            bar.write(_line(row))
 
     def _look(self) -> dict[str, float]:
         """A row of the curve."""
@@ -609,3 +609,15 @@ class _Run:
         self.recent_losses = [
             torch.tensor(loss, device=self.network.device) for loss in state["recent_losses"]
         ]
+
+
+def _line(row: dict[str, float]) -> str:
+    text = (
+        f"step {row['step']:6d}  {row['seconds']:7.0f} s  rate {row['lr']:.0e}  loss {row['train_loss']:.3f}"
+    )
+    if "val_loss" not in row:
+        return text
+    return (
+        f"{text}  val loss {row['val_loss']:.3f}  right {100 * row['val_accuracy']:.1f}%, "
+        f"of objects {100 * row['val_object_accuracy']:.1f}%"
+    )

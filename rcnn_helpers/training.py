@@ -197,10 +197,20 @@ def processes(device_type: str) -> Iterator[Processes]:
         backend = "nccl" if device_type == "cuda" else "gloo"
         torch.distributed.init_process_group(backend, timeout=_PATIENCE)
     here = Processes(int(os.environ["RANK"]), count, int(os.environ.get("LOCAL_RANK", "0")))
-    if device_type == "cuda":
-        torch.cuda.set_device(here.local_rank)
     try:
+        if device_type == "cuda":
+            _take_own_gpu(here)
         yield here
     finally:
         if not already:
             torch.distributed.destroy_process_group()
+
+
+def _take_own_gpu(here: Processes) -> None:
+    n_gpus = torch.cuda.device_count()
+    if here.local_rank >= n_gpus:
+        raise SettingsError(
+            f"process {here.local_rank} on this machine finds no GPU of its own, for there are {n_gpus}; "
+            "start at most as many processes as GPUs, or choose the device cpu"
+        )
+    torch.cuda.set_device(here.local_rank)

@@ -23,6 +23,14 @@ def trained():
     return module, optimizer
 
 
+@pytest.fixture(autouse=True)
+def ctrl_c():
+    """Ctrl-C raises KeyboardInterrupt, also where the tests were started in the background, which ignores it."""
+    handler = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, handler)
+
+
 def step(module, optimizer):
     optimizer.zero_grad()
     module(torch.linspace(0, 1, 27).reshape(1, 3, 3, 3)).square().sum().backward()
