@@ -218,6 +218,8 @@ class RCNN:
         """
         from rcnn_helpers.features import FeatureStore, extract_dataset
 
+        if store is None and cache is None:
+            raise SettingsError("features need a place; give a store or a cache folder")
         if store is None:
             store = FeatureStore(
                 Path(cache) / "features",
