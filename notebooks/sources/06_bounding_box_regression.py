@@ -141,8 +141,9 @@ display(
 )
 
 # %% [markdown]
-# *Reading:* the tightest proposal is often there and not chosen. Could the scores not be made to prefer it? That
-# would be one way. The paper takes another: leave the choice as it is, and **move the box afterwards**.
+# *Reading:* the difference between the two means is what the choice loses; the rest was never proposed. Could the
+# scores not be made to prefer tight boxes? That would be one way. The paper takes another: leave the choice as it is,
+# and **move the box afterwards**.
 #
 # ## 2. Four numbers
 #
@@ -590,8 +591,8 @@ display(
 
 # %% [markdown]
 # *Reading:* left of the minimum, the regression has more features than pairs and bends to the noise of each one.
-# Right of it, the weights vanish and every box of a class is told the same, the class's mean. Between them lies a
-# wide valley. Where it lies depends on the scale of the features: they have a mean norm of 20, by the rule of
+# Right of it, the weights vanish and every box of a class is told the same, the class's mean. How broad is the valley
+# between them? Where it lies depends on the scale of the features: they have a mean norm of 20, by the rule of
 # [notebook 03](03_feature_extraction.ipynb), and a number like 1000 means something only beside it.
 #
 # ## 6. Who should teach, and how many regressions?
@@ -723,8 +724,8 @@ learned.round(3)
 #
 # ## 7. On detections
 #
-# Back to the detector of this course. Its regressors were trained in the same way, on *trainval*, and its test
-# pictures have had no part in anything. We take its first detections (section 1) that overlap an object of their class
+# Back to the detector of this course. Its regressors were trained in the same way, on *trainval*; the test pictures
+# had no part in any training. We take its first detections (section 1) that overlap an object of their class
 # by 0.3 or more, right ones and near misses, and ask its regressors what to do with each.
 #
 # **Predict.** How many of a hundred come out with a better IoU?
@@ -914,9 +915,10 @@ display(
 )
 
 # %% [markdown]
-# *Reading:* the stricter the judge, the more a loose box costs. At the far right neither helps: to hit an object
-# with an IoU of 0.9, a regression would have to be right to a few per cent in all four numbers. And compare the rows
-# of the table. Regression moves boxes, so it can make loose boxes rarer. It cannot change what a detection is called.
+# *Reading:* an IoU of 0.5 forgives what one of 0.7 does not, so look for the gap between the two lines to the right of
+# 0.5. And at the far right? To hit an object with an IoU of 0.9, a regression would have to be right to a few per cent
+# in all four numbers. Then compare the rows of the table. Regression moves boxes, so it can make loose boxes rarer. It
+# cannot change what a detection is called.
 #
 # ### Twice?
 #
@@ -969,9 +971,10 @@ display(
 )
 
 # %% [markdown]
-# *Reading:* a moved box looks better cut than most of the boxes that the regression has learned from, so what it says
-# in the second round is smaller. What it could not see in the first crop, because the object was cut off, it may see
-# in the second. But its errors come back, too.
+# *Reading:* why might a second look not help? Where the first round was right, the new crop is cut well, and little is
+# left to say. Where it was wrong, the second round starts from a worse crop. Only where the first crop showed too little
+# of the object to say more than a direction can the second one know better. And scores change as well: a moved box is
+# judged by what is in it now.
 #
 # ## Checkpoint
 #
@@ -1035,7 +1038,7 @@ print("All checks passed.")
 # - Ridge regression has a closed form, on the side of the features or of the pairs. With more features than pairs it
 #   needs a large penalty, or it learns by heart.
 # - pool5 knows *where*. Shuffled pairs and random features bring a regression no further than the mean.
-# - The stricter the judge, the more a tight box is worth.
+# - What regression is worth depends on the judge: an IoU of 0.5 forgives what one of 0.7 does not.
 #
 # ## Where this differs from the paper
 #

@@ -471,9 +471,12 @@ def _draw_ridge(arguments, answer, expected):
 
     features, targets, _ = arguments
     fig, ax = plt.subplots(figsize=(6.4, 4.8))
-    for (weights, constants), marker, label in ((expected, "o", "the reference"), (answer, "x", "yours")):
+    for (weights, constants), marker, size, label in (
+        (expected, "s", 120, "the reference"),
+        (answer, "x", 60, "yours"),
+    ):
         predicted = features @ np.asarray(weights) + constants
-        ax.scatter(targets.ravel(), predicted.ravel(), marker=marker, s=60, label=label)
+        ax.scatter(targets.ravel(), predicted.ravel(), marker=marker, s=size, label=label)
     reach = [targets.min(), targets.max()]
     ax.plot(reach, reach, color="black", linestyle=":", label="predicted = target")
     ax.set(xlabel="target", ylabel="predicted")
