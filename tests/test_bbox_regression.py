@@ -9,11 +9,13 @@ from rcnn_helpers import boxes as geometry
 from rcnn_helpers.bbox_regression import (
     BoxRegressors,
     apply_regression,
+    regress_within,
     regression_targets,
     ridge,
     training_pairs,
 )
 from rcnn_helpers.errors import TrainingError
+from rcnn_helpers.ridge import RidgeRows
 
 PLACES = st.integers(-500, 2000)
 SIDES = st.integers(1, 1500)
@@ -99,6 +101,31 @@ class TestRefusals:
             apply_regression([[0, 0, 1, 1]], [[0, 0, target, 0]])
 
 
+class TestRegressWithin:
+    def test_boxes_are_moved_and_clipped(self):
+        proposals = [[10, 10, 50, 30], [10, 10, 50, 30]]
+        targets = [[0.5, 0, 0, 0], [0, 0, np.log(3), 0]]  # 20 to the right; 120 wide about x = 30
+        found = regress_within(proposals, targets, height=40, width=60)
+        assert found.dtype == np.float32
+        assert found == pytest.approx(np.array([[30, 10, 60, 30], [0, 10, 60, 30]]), abs=1e-4)
+
+    def test_a_box_that_would_leave_the_image_stays(self):
+        proposals = [[10, 10, 50, 30], [20, 10, 50, 30], [5, 5, 5, 9]]
+        targets = [[9, 0, 0, 0], [0, 0, 0, -200], [0.5, 0, 0, 0]]
+        found = regress_within(proposals, targets, height=40, width=60)
+        assert found[[0, 2]].tolist() == [proposals[0], proposals[2]]
+        assert found[1, 3] > found[1, 1], "however small, it has an area"
+
+    @given(BOXES, st.tuples(*[st.floats(-1e30, 1e30)] * 4))
+    def test_any_finite_prediction_gives_a_box_inside_the_image(self, proposal, targets):
+        found = regress_within([proposal], [targets], height=300, width=400)[0]
+        assert (found[:2] <= found[2:]).all()
+        assert (found >= 0).all() and (found <= [400, 300, 400, 300]).all()
+
+    def test_none_at_all(self):
+        assert regress_within([], np.zeros((0, 4)), 10, 10).shape == (0, 4)
+
+
 class TestTrainingPairs:
     def test_each_proposal_goes_to_the_object_it_overlaps_most_and_only_if_near(self):
         objects = [[0, 0, 10, 10], [2, 0, 12, 10], [50, 50, 60, 60]]
@@ -178,6 +205,14 @@ class TestBoxRegressors:
         )
         np.testing.assert_allclose(plain.predict(features, 0), whitened.predict(features, 0), atol=1e-4)
 
+    def test_all_classes_at_once_predict_as_one_by_one(self):
+        features, targets = _pairs(60, 12)
+        regressors = BoxRegressors().fit(features, targets, np.arange(60) % 3, n_classes=4)
+        together = regressors.predict_all(features)
+        assert together.shape == (60, 4, 4) and together.dtype == np.float32
+        for c in range(4):
+            np.testing.assert_allclose(together[:, c], regressors.predict(features, c), atol=1e-5)
+
     def test_boxes_shifted_by_a_rule_that_the_features_tell_are_put_right(self):
         rng = np.random.default_rng(0)
         corners, sides = rng.uniform(0, 100, (300, 2)), rng.uniform(20, 80, (300, 2))
@@ -222,3 +257,67 @@ class TestBoxRegressors:
             regressors.predict(np.zeros((1, 2)), 1)
         with pytest.raises(TrainingError, match="penalty must be positive"):
             BoxRegressors(penalty=0).fit(np.zeros((3, 2)), np.zeros((3, 4)), [0, 0, 0], n_classes=1)
+
+
+class TestChunks:
+    """Pairs that come image by image: class 0 has many rows, 1 as many as features, 2 few, 3 none."""
+
+    D = 40
+    COUNTS = (700, 40, 9, 0)
+
+    def pairs(self):
+        features, targets = _pairs(sum(self.COUNTS), self.D)
+        class_index = np.repeat(np.arange(4), self.COUNTS)
+        order = np.random.default_rng(3).permutation(len(features))
+        return features[order], targets[order], class_index[order]
+
+    @pytest.mark.parametrize("chunk", [1, 7, 300, 10_000])
+    @pytest.mark.parametrize("whiten", [False, True])
+    def test_they_give_what_all_at_once_and_scikit_learn_give(self, chunk, whiten):
+        from sklearn.linear_model import Ridge
+
+        pairs = self.pairs()
+        chunks = (tuple(column[i : i + chunk] for column in pairs) for i in range(0, len(pairs[0]), chunk))
+        found = BoxRegressors(penalty=20.0, whiten=whiten).fit_chunks(chunks, n_classes=4)
+        at_once = BoxRegressors(penalty=20.0, whiten=whiten).fit(*pairs, n_classes=4)
+        assert found.n_pairs_.tolist() == at_once.n_pairs_.tolist() == list(self.COUNTS)
+        np.testing.assert_allclose(found.coef_, at_once.coef_, atol=2e-5)
+        np.testing.assert_allclose(found.intercept_, at_once.intercept_, atol=2e-4)
+        features, targets, class_index = pairs
+        for c in range(3):
+            theirs = Ridge(alpha=20.0).fit(
+                features[class_index == c].astype(np.float64), targets[class_index == c]
+            )
+            np.testing.assert_allclose(found.coef_[c], theirs.coef_, atol=2e-4)
+            np.testing.assert_allclose(found.intercept_[c], theirs.intercept_, atol=2e-3)
+        assert (found.coef_[3] == 0).all() and (found.intercept_[3] == 0).all()
+
+    def test_memory_does_not_grow_with_the_rows(self):
+        import tracemalloc
+
+        d, rows = 300, RidgeRows(300)
+        rng = np.random.default_rng(0)
+        tracemalloc.start()
+        for _ in range(60):  # 12,000 rows, 14 MB
+            rows.add(rng.normal(size=(200, d)).astype(np.float32), rng.normal(size=(200, 4)))
+        _, peak = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+        square = 4 * d * d
+        assert rows.n_rows == 12_000
+        assert peak < 6 * square, "rows as many as features, their sums, and a chunk in float32 and float64"
+
+    def test_chunks_without_rows_are_nothing_to_learn_from_but_fine(self):
+        empty = np.zeros((0, 5)), np.zeros((0, 4)), np.zeros(0, int)
+        found = BoxRegressors().fit_chunks([empty, empty], n_classes=2)
+        assert found.coef_.shape == (2, 4, 5) and (found.predict(np.ones((1, 5)), 1) == 0).all()
+
+    def test_what_does_not_fit_is_refused(self):
+        good = np.zeros((3, 2)), np.zeros((3, 4)), [0, 0, 0]
+        with pytest.raises(TrainingError, match="no chunk of pairs"):
+            BoxRegressors().fit_chunks([], n_classes=1)
+        with pytest.raises(TrainingError, match="chunk 1 has 5 features a row, those before it 2"):
+            BoxRegressors().fit_chunks([good, (np.zeros((1, 5)), np.zeros((1, 4)), [0])], n_classes=1)
+        with pytest.raises(TrainingError, match="no class 1"):
+            BoxRegressors().fit_chunks([(good[0], good[1], [0, 1, 0])], n_classes=1)
+        with pytest.raises(TrainingError, match="penalty must be positive"):
+            BoxRegressors(penalty=-1).fit_chunks([good], n_classes=1)

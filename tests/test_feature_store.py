@@ -129,6 +129,35 @@ def test_deeper_layers_are_recomputed_from_stored_pool5(store, layer):
     assert_allclose(store.read("000004", layer).features, direct[layer], rtol=2e-3, atol=2e-3)
 
 
+def test_deeper_layers_are_computed_in_the_stores_precision(tmp_path):
+    """A bfloat16 store multiplies in bfloat16: spelt out with plain torch, and told apart from float32."""
+    network = tiny_network()
+    store = FeatureStore(tmp_path, network=network, precision="bfloat16")
+    pool5 = np.random.default_rng(0).random((50, 32), dtype=np.float32)
+    pool5 = torch.from_numpy(pool5).bfloat16().float().numpy()
+    store.write("noise", np.zeros((50, 4)), pool5)
+
+    def two_layers(dtype):
+        found = torch.from_numpy(pool5).to(dtype)
+        for layer in (network.module.fc6, network.module.fc7):
+            found = torch.relu(found @ layer.weight.detach().to(dtype).T + layer.bias.detach().to(dtype))
+        return found.float().numpy()
+
+    found = store.read("noise", "fc7").features
+    apart = {dtype: np.abs(found - two_layers(dtype)).max() for dtype in (torch.bfloat16, torch.float32)}
+    assert found.dtype == np.float32
+    # A sum rounded once instead of twice may differ by a last digit of bfloat16, 2^-8 of the value.
+    assert apart[torch.bfloat16] <= 2**-7 * np.abs(found).max()
+    assert np.array_equal(found, torch.from_numpy(found).bfloat16().float().numpy())
+    assert apart[torch.float32] > 0
+    assert network.dtype == torch.float32, "the network itself is not converted"
+
+
+def test_a_store_holds_pool5_unless_told_otherwise(tmp_path):
+    store = FeatureStore(tmp_path, network=tiny_network())
+    assert (store.layer, store.dim) == ("pool5", 32)
+
+
 def test_pool5_cannot_be_had_from_a_store_of_fc7(tmp_path):
     store = fill_store(tmp_path, layer="fc7")
     with pytest.raises(ValueError, match="this store holds fc7"):
