@@ -793,7 +793,12 @@ def _parser() -> argparse.ArgumentParser:
         help="boxes an image (default: %(default)s)",
     )
     command.add_argument("--steps", type=_positive, metavar="N", help="batches (default: the network's)")
-    command.add_argument("--lr", type=float, metavar="R", help="first learning rate (default: 0.001)")
+    command.add_argument(
+        "--lr",
+        type=float,
+        metavar="R",
+        help="first learning rate (default: the network's, the paper's is 0.001)",
+    )
     command.add_argument(
         "--lr-drop-every",
         type=_positive,
