@@ -911,7 +911,7 @@ two.round(1)
 
 # %%
 fig, axes = plt.subplots(1, 2, figsize=(14, 4.4), sharey=True)
-for ax, column, hatch, colour in zip(axes, two.columns, ("//", ""), ("grey", "blue")):
+for ax, column, hatch, colour in zip(axes, two.columns, ("//", ""), ("grey", "sky")):
     bars = ax.barh(two.index, two[column], color=plots.COLOURS[colour], hatch=hatch, edgecolor="white")
     ax.bar_label(bars, fmt="%.1f", padding=4, label_type="edge" if column.startswith("paper") else "center")
     ax.set(title=column, xlabel="mAP, %", xlim=(0, 1.15 * two[column].max()))
