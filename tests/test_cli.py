@@ -64,6 +64,54 @@ def test_detect_draws_and_lists_what_it_finds(model, toy_folder, tmp_path):
     assert (tmp_path / "drawn" / f"{picture.stem}.jpg").exists()
 
 
+def test_boxes_are_regressed_unless_the_user_says_no(model, toy_folder, tmp_path):
+    from rcnn_helpers.detector import RCNN
+    from rcnn_helpers.images import read_image
+
+    picture = sorted((toy_folder / "JPEGImages").iterdir())[0]
+    detector, image = RCNN.load(model, device="cpu"), read_image(picture)
+    for extra, expected in (
+        ([], detector.detect(image, score_threshold=-5)),
+        (["--no-box-regression"], detector.detect(image, score_threshold=-5, box_regression=False)),
+    ):
+        report = tmp_path / "found.json"
+        arguments = ["--model", str(model), "--out", str(tmp_path), "--json", str(report), "--device", "cpu"]
+        assert main(["detect", str(picture), *arguments, "--threshold", "-5", *extra]) == 0
+        (result,) = json.loads(report.read_text())
+        boxes = [found["box"] for found in result["detections"]]
+        assert len(boxes) > 0
+        assert np.allclose(boxes, expected.boxes, atol=0.01)
+
+
+def test_training_options_reach_the_detector(toy_folder, tmp_path, capsys):
+    from rcnn_helpers.detector import RCNN
+    from rcnn_helpers.networks import load_network
+
+    weights = tmp_path / "fine_tuned.safetensors"
+    load_network("quarter_tnet", weights="random", n_classes=3, device="cpu").save(weights)
+    common = ["--voc", str(toy_folder), "--classes", "car,dog", "--max-images", "2", "--proposals", "20"]
+    common += ["--weights", str(weights), "--device", "cpu", "--cache", str(tmp_path / "cache")]
+    out = tmp_path / "model.safetensors"
+    options = ["--layer", "fc6", "--positive-iou", "0.6", "--negative-iou", "0.2", "--no-box-regression"]
+    assert main(["train", *common, *options, "--out", str(out)]) == 0
+    assert "SVMs on fc6, without box regression" in capsys.readouterr().out
+    svms = RCNN.load(out, device="cpu")
+    assert (svms.classifier, svms.layer, svms.regressors_) == ("svm", "fc6", None)
+    assert (svms.positive_iou, svms.negative_iou) == (0.6, 0.2)
+    assert main(["train", *common, "--classifier", "softmax", "--out", str(out)]) == 0
+    assert "softmax, with box regression" in capsys.readouterr().out
+    softmax = RCNN.load(out, device="cpu")
+    assert (softmax.classifier, softmax.svms_) == ("softmax", None)
+    assert softmax.regressors_ is not None
+
+
+def test_a_softmax_of_other_classes_is_refused(toy_folder, tmp_path, capsys):
+    arguments = ["--voc", str(toy_folder), "--classes", "car,dog", "--weights", "random", "--max-images", "2"]
+    arguments += ["--classifier", "softmax", "--out", str(tmp_path / "model"), "--device", "cpu"]
+    assert main(["train", *arguments]) == 1
+    assert "needs 3, background first; fine-tune" in capsys.readouterr().err
+
+
 def test_detect_goes_on_after_a_broken_picture_and_fails_at_the_end(model, toy_folder, tmp_path, capsys):
     good = sorted((toy_folder / "JPEGImages").iterdir())[0]
     broken = tmp_path / "broken.jpg"
@@ -86,6 +134,10 @@ def test_evaluate_a_model_and_then_its_result_files(model, toy_folder, tmp_path)
     assert set(first["ap"]) == {"car", "dog"}
     assert first["ap"] == pytest.approx(second["ap"], abs=0.01)
     assert 0 <= first["mAP"] <= 100
+    third = tmp_path / "third.json"
+    assert main(["evaluate", *data, *cached, "--model", str(model), "--json", str(third)]
+                + ["--no-box-regression"]) == 0  # fmt: skip
+    assert json.loads(third.read_text())["ap"] != first["ap"]
 
 
 @pytest.mark.parametrize(
@@ -119,15 +171,27 @@ def test_a_layer_or_device_that_is_not_there_is_refused(option, toy_folder, tmp_
 
 
 def test_the_names_on_offer_are_those_of_the_package():
-    from rcnn_helpers import cli
+    from rcnn_helpers import cli, detector
     from rcnn_helpers.networks import NETWORKS
     from rcnn_helpers.proposals.selective_search import MODES
 
     assert set(cli.NETWORKS) == set(NETWORKS)
     assert set(cli.MODES) == set(MODES)
+    assert cli.CLASSIFIERS == detector.CLASSIFIERS
 
 
-@pytest.mark.parametrize("arguments", [[], ["paint"], ["train"], ["proposals", "--max-images", "0"]])
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        [],
+        ["paint"],
+        ["train"],
+        ["proposals", "--max-images", "0"],
+        ["train", "--out", "model", "--positive-iou", "2"],
+        ["train", "--out", "model", "--negative-iou", "some"],
+        ["train", "--out", "model", "--classifier", "forest"],
+    ],
+)
 def test_wrong_usage_exits_with_two(arguments):
     with pytest.raises(SystemExit) as error:
         main(arguments)
