@@ -112,9 +112,9 @@ class FinetuneSettings:
 # The definition of positives and negatives that the SVMs use, tried for fine-tuning in App. B.
 SVM_LABELS = {"positive_iou": 1.0, "negative_iou": 0.3}
 
-# Settings by network. The quarter T-Net's are those that did best, of a few, on ToyVOC's val pictures after training
-# on its train pictures: it learns from 130 to 200 pictures of toys, and has seen them often enough long before 70,000
-# steps. VGG-16 takes the smaller batch with which the released code trains it.
+# Settings by network. The quarter T-Net's did best, of a few, on ToyVOC's val pictures after training on its train
+# pictures: it learns from so few that it has seen them often enough long before 70,000 steps. VGG-16 takes the
+# smaller batch with which the released code trains it.
 SETTINGS = {
     "quarter_tnet": FinetuneSettings(steps=1200, lr=0.003, lr_drop_every=800),
     "vgg16": FinetuneSettings(batch_size=24, positives=6),
