@@ -1,8 +1,9 @@
 # %% [markdown]
 # # Start here: R-CNN in one sitting
 #
-# *R-CNN proposes regions without knowing what they hold, describes each with a network that was trained on
-# something else, scores the descriptions with linear classifiers, and drops what overlaps something better.*
+# *R-CNN proposes regions without knowing what they hold, describes each with a network that learnt to see on
+# something else, scores the descriptions with linear classifiers, straightens the boxes, and drops what overlaps
+# something better.*
 #
 # **The paper:** Girshick, Donahue, Darrell and Malik, *Rich feature hierarchies for accurate object
 # detection and semantic segmentation* ([arXiv 1311.2524v5](https://arxiv.org/abs/1311.2524)): Figure 1,
@@ -135,11 +136,11 @@ meet("00 right detection", words[bool(iou(A, C) >= 0.5), bool(iou(B, C) >= 0.5)]
 meet("00 iou by hand", float(iou(B, C)))
 
 # %% [markdown]
-# ## 2. One picture, five stages
+# ## 2. One picture, six stages
 #
-# The stages are those of the paper's Figure 1. To see them work, we take a picture on which the detector
-# does well, and say so: of all its detections on the test set we look at the best ones, as many as there
-# are objects, and take the picture in which most of them are right.
+# The stages are those of the paper's Figure 1, and box regression, which came on top (sec. 3.5). To see them work,
+# we take a picture on which the detector does well, and say so: of all its detections on the test set we look at
+# the best ones, as many as there are objects, and take the picture in which most of them are right.
 
 # %%
 n_objects = sum(len(test.annotation(i)) for i in test.ids)
@@ -217,9 +218,11 @@ display(
 # **Stage 2: warping.** Each box is cut out with a rim of context and stretched to the square that the
 # network reads ([notebook 02](02_warping.ipynb)).
 #
-# **Stage 3: features.** The network turns each square into a list of numbers. It was trained to tell
-# *other* toys apart, of which there are many labelled pictures; none of them is a class we detect
-# ([notebook 03](03_feature_extraction.ipynb)).
+# **Stage 3: features.** The network turns each square into a list of numbers ([notebook
+# 03](03_feature_extraction.ipynb)). It was *pre-trained* to tell *other* toys apart, of which there are many labelled
+# pictures; none of them is a class we detect. Then it was *fine-tuned*: for a short while it went on learning, on
+# regions of our few training pictures, to tell the classes we do detect from each other and from background
+# ([notebook 04](04_fine_tuning.ipynb)).
 
 # %%
 features = detector.features(image, proposals)  # warps, runs the network, scales
@@ -287,7 +290,7 @@ pd.DataFrame(
 ).T.round(2)
 
 # %% [markdown]
-# Do not be surprised if hardly any score is above zero. Each SVM has seen few objects of its class and very
+# Do not be surprised if few scores are above zero. Each SVM has seen few objects of its class and very
 # many regions that are none, so it is reluctant. For a ranking that does not matter, as long as the right
 # regions come first. So we take our threshold from the ranking: it lets through as many detections on all test
 # pictures together as there are objects.
@@ -298,7 +301,53 @@ threshold = float(by_score[min(n_objects, len(by_score) - 1)])
 print(f"{n_objects} objects in {len(test.ids)} test pictures; threshold {threshold:.2f}")
 
 # %% [markdown]
-# **Stage 5: suppression.** Many regions lie on the same object, and all of them score well. For each class,
+# **Stage 5: box regression.** The best region seldom fits: it cuts something off, or takes in too much. What it shows
+# often tells in which direction. So for each class four numbers are predicted from the region's features, again by
+# linear models, and the box is moved and stretched by them ([notebook 06](06_bounding_box_regression.ipynb)). Its
+# score stays what it was.
+#
+# **Predict.** For each object of the picture we take the best-scored region of its class that lies on it (IoU of 0.3
+# or more), and compare its overlap with the object before and after. Will more boxes come nearer, or fall back?
+
+# %%
+predict("00 box regression", "More boxes will", choices=["come nearer", "fall back", "neither"])
+
+# %%
+moved = detector.regress(image, proposals)  # where each class would move each region: [regions, classes, 4]
+rows_of, before, after = [], [], []
+for name, box, on_it in zip(annotation.names, annotation.boxes, overlap >= 0.3):
+    c = test.classes.index(name)
+    row = int(np.where(on_it, scores[:, c], -np.inf).argmax())
+    rows_of.append((row, c))
+    before.append(float(boxes.iou([box], proposals[[row]])[0, 0]))
+    after.append(float(boxes.iou([box], moved[[row], c])[0, 0]))
+nearer, back = (np.array(after) > before).sum(), (np.array(after) < before).sum()
+meet("00 box regression", "come nearer" if nearer > back else "fall back" if back > nearer else "neither")
+display(pd.DataFrame({"IoU before": before, "IoU after": after}, index=annotation.names).round(2))
+chosen = {
+    "before": proposals[[row for row, _ in rows_of]],
+    "after": np.array([moved[row, c] for row, c in rows_of]),
+}
+sheets = [
+    plots.draw_boxes(
+        image,
+        np.concatenate([there, annotation.boxes]),
+        styles=["detection"] * len(there) + ["truth"] * len(annotation),
+    )
+    for there in chosen.values()
+]
+plots.show(
+    plots.montage(sheets, list(chosen), columns=2, cell=(360, 480)),
+    quality=75,
+    alt=f"The picture twice: the best region of each object, and where box regression moves it. {nearer} of "
+    f"{len(before)} come nearer to the dotted truth, {back} fall back.",
+)
+
+# %% [markdown]
+# *Reading:* dotted, the truth. A nudge is small beside the box. It can put right what is nearly right; a region that
+# hardly touches an object stays lost. One picture proves nothing: section 4 has the whole test set with and without.
+#
+# **Stage 6: suppression.** Many regions lie on the same object, and all of them score well. For each class,
 # take the best box, drop all that overlap it by more than an IoU of 0.3 (the released code's threshold), take
 # the best of what is left, and so on ([notebook 07](07_detection_and_evaluation.ipynb)).
 #
@@ -352,7 +401,7 @@ panels = {
     f"2  proposals: 40 of {len(proposals)} (notebook 01)": plots.draw_boxes(
         image, proposals[:40], styles="proposal"
     ),
-    "5  detections (notebook 07)": plots.draw_detections(image, detections.boxes, names, detections.scores),
+    "5, 6  detections (06 and 07)": plots.draw_detections(image, detections.boxes, names, detections.scores),
 }
 plots.show(
     plots.image_grid(list(panels.values()), list(panels), width=15),
@@ -361,7 +410,8 @@ plots.show(
 )
 
 # %%
-found = ranked.select(slice(0, 3))  # the three best after suppression, and three proposals taken at random
+# The three best after suppression, here of the boxes as they were proposed, and three proposals taken at random.
+found = detector.detect(image, score_threshold=-2, box_regression=False).select(slice(0, 3))
 of_found = boxes.iou(found.boxes, proposals).argmax(axis=1)
 others = np.random.default_rng(1).choice(len(proposals), 3, replace=False)
 rows = np.concatenate([of_found, others])
@@ -383,8 +433,9 @@ plots.show(
 # %% [markdown]
 # *Reading:* each line of the lower figure is one region on its way through the system, and no line knows of
 # the others. A score above the dashed line, our threshold, is green. The first three regions are the best
-# ones left after suppression, the last three are proposals taken at random. Most proposals are like those:
-# background, parts, halves of two toys. **Saying no to them is most of the work.**
+# ones left after suppression (without regression, so that they are proposals), the last three are proposals taken at
+# random. Most proposals are like those: background, parts, halves of two toys. **Saying no to them is most of the
+# work.**
 #
 # ## 4. How good is it?
 #
@@ -394,8 +445,8 @@ plots.show(
 # lies between 0 and 100%; the mean over the classes is the **mAP**. [Notebook
 # 07](07_detection_and_evaluation.ipynb) works it out by hand.
 #
-# **Predict.** The detector has learned from the few labelled toys counted at the top, and its network from
-# others. Guess the mAP, and which class does worst.
+# **Predict.** The detector has learned from the few labelled toys counted at the top, and its network from others
+# before. Guess the mAP, and which class does worst.
 
 # %%
 predict("00 mAP", "The mAP, in %, is")
@@ -413,7 +464,8 @@ plots.show(
 display(
     Markdown(
         f"The mAP is **{100 * evaluation.mean_ap:.1f}%**; best is *{ap.index[-1]}*, worst *{ap.index[0]}*. "
-        f"Trained on {len(course.trainval.ids)} pictures (profile `{course.profile.name}`)."
+        "Where every box stays as it was proposed, without box regression, it is "
+        f"{100 * course.evaluation_without_regression.mean_ap:.1f}%. Trained on {len(course.trainval.ids)} pictures (profile `{course.profile.name}`)."
     )
 )
 meet("00 mAP", round(100 * evaluation.mean_ap), unit="%")
@@ -476,7 +528,8 @@ plots.show(explorer.render(score, image_id), alt=explorer.describe(score, image_
 #
 # How much of this is owed to the proposals? A negative control: give the same detector, with the same
 # network and the same SVMs, the proposals **of another picture**. They have the right sizes and shapes and
-# are as many, but know nothing of *this* picture. R-CNN scores boxes; it cannot move them.
+# are as many, but know nothing of *this* picture. R-CNN scores boxes and may nudge them; it cannot carry them to an
+# object that they miss.
 #
 # **Predict.** How much of the mAP is left?
 
@@ -501,7 +554,7 @@ pd.DataFrame(left, index=["mAP, %", "recall of the proposals at IoU 0.5, %"]).T.
 
 # %% [markdown]
 # *Reading:* these are few pictures, so the numbers are rough. Read the two columns together: an object that no
-# proposal covers is lost, whatever the network can do. That is why notebook 01 comes before the network.
+# proposal comes near is lost, whatever the network can do. That is why notebook 01 comes before the network.
 #
 # ## 6. What the paper showed
 #
@@ -529,6 +582,7 @@ plots.show(
 # %%
 uva, rcnn, dpm = table_1.mAP["UVA"], table_1.mAP["R-CNN"], table_1.mAP["DPM v5"]
 ft, plain = table_2.mAP["R-CNN FT fc7"], table_2.mAP["R-CNN fc7"]
+bb = table_2.mAP["R-CNN FT fc7 BB"]
 display(
     Markdown(
         f"- **Same proposals, other features.** UVA uses the same selective search boxes, with bags of visual words: "
@@ -536,14 +590,15 @@ display(
         f"- **Against the popular deformable part models (DPM):** {dpm} on VOC 2010; R-CNN adds "
         f"{rcnn - dpm:.1f} points, and with bounding-box regression (BB) {table_1.mAP['R-CNN BB'] - dpm:.1f}.\n"
         f"- **Pre-training carries over.** Without any training of the network on VOC, fc7 reaches {plain} on VOC 2007; "
-        f"fine-tuning (FT) lifts it to {ft}."
+        f"fine-tuning (FT) lifts it to {ft}, and box regression to {bb}."
     )
 )
 
 # %% [markdown]
 # Our toys are not those photographs, and our network has a quarter of the paper's channels. The numbers of
 # section 4 and the paper's must not be compared. What can be compared are *differences*: whether a change
-# helps or hurts here as it did there. That is what the course is about.
+# helps or hurts here as it did there. That is what the course is about, and [notebook
+# 07](07_detection_and_evaluation.ipynb) ends with a table of them.
 #
 # ## 7. The map
 #
@@ -552,12 +607,14 @@ display(
 # | picture → boxes | selective search | [01 Region proposals](01_region_proposals.ipynb) | `proposals` | 2.1, 4.2 |
 # | boxes → squares | warping with context | [02 Warping](02_warping.ipynb) | `warping` | 2.1, App. A |
 # | squares → features | the network | [03 Feature extraction](03_feature_extraction.ipynb) | `networks`, `features` | 2.1, 2.2 |
+# | other toys → our classes | fine-tuning | [04 Fine-tuning](04_fine_tuning.ipynb) | `finetuning` | 2.3, App. B |
 # | features → scores | SVMs with hard negatives | [05 SVM training](05_svm_training.ipynb) | `svm` | 2.3, App. B |
+# | features → better boxes | box regression | [06 Bounding-box regression](06_bounding_box_regression.ipynb) | `bbox_regression` | 3.5, App. C |
 # | scores → detections → mAP | suppression, evaluation | [07 Detection and evaluation](07_detection_and_evaluation.ipynb) | `nms`, `evaluation` | 2.2, 3 |
+# | what is each part worth? | the paper's Table 2, redone | the end of [07](07_detection_and_evaluation.ipynb) | `ablation` | 3.2, App. A to C |
 #
-# Fine-tuning (04), bounding-box regression (06), error analysis (08), the pool5 units (09) and what follows
-# have their numbers kept free. Every notebook can be opened first: what earlier stages make is computed
-# when it is missing.
+# Error analysis (08), the pool5 units (09) and what follows have their numbers kept free. Every notebook can be
+# opened first: what earlier stages make is computed when it is missing.
 #
 # ## 8. Your own pictures
 #
@@ -626,20 +683,20 @@ print("All checks passed.")
 # %% [markdown]
 # ## What you take away
 #
-# - R-CNN is a chain of five stages: propose, warp, describe, score, suppress. Each can be looked at,
+# - R-CNN is a chain of six stages: propose, warp, describe, score, straighten, suppress. Each can be looked at,
 #   measured and replaced by itself.
-# - Each region is judged alone. Boxes are chosen, never moved (until notebook 06).
-# - The network's knowledge comes from another task with many labels; only small linear classifiers are
-#   learned for this one.
+# - Each region is judged alone, and its box is nudged by what it shows itself.
+# - Most of the network's knowledge comes from another task with many labels. A short fine-tuning and small linear
+#   models fit it to this one.
 # - A detection is right from an IoU of 0.5 with an object of its class. The mAP sums up how well the right ones
-#   are ranked, and no object is found that no proposal covers.
+#   are ranked, and an object that no proposal comes near is not found.
 #
 # ## Where this differs from the paper
 #
 # - The pictures are synthetic (ToyVOC), the network has a quarter of the channels of the paper's (its *T-Net*) and no
 #   local response normalisation, and it was pre-trained on toys of other categories instead of ImageNet.
-# - There is no fine-tuning and no bounding-box regression yet. Without fine-tuning the paper, too, finds fc6 better
-#   than fc7 (Table 2: 46.2 against 44.7); `course.profile.layer` says which layer the SVMs read here.
+# - The network was fine-tuned on some hundred pictures with few objects of each class (the first cells count them);
+#   the paper's on the 5,011 of VOC 2007 trainval. `data/weights/README.md` says how.
 # - The number of proposals is cut on a laptop (`course.profile.max_proposals`); the paper keeps around
 #   2000.
 #

@@ -45,7 +45,8 @@ from rcnn_helpers.warping import crop_buffer, warp_boxes
 
 # %%
 course = open_course("03")
-trainval, test, network = course.trainval, course.test, course.network
+trainval, test = course.trainval, course.test
+network = course.pretrained  # notebook 04 will adapt it to the detection classes
 # The picture with the most classes:
 image_id = max(test.ids, key=lambda name: len(set(test.annotation(name).names)))
 image, annotation = test.image(image_id), test.annotation(image_id)
@@ -534,14 +535,20 @@ def feature_scale(features):
 
 
 # %% [markdown]
-# Your function (or the reference) at work on the regions of our picture, beside the factor that the training
-# pictures give. Nothing may be learnt from test pictures, not even a factor: the second one is used.
+# Your function (or the reference) at work, twice: on the regions of our picture, and on 100 regions each of some
+# training pictures. Nothing may be learnt from test pictures, not even a factor, so the second one counts. (The
+# released code draws 200 regions of each of 200 training pictures, and so does our detector; for a mean, fewer
+# will do here.)
 
 # %%
-factor = course.features("trainval").feature_scale(trainval.ids, seed=0)  # from 200 pictures at most
 layer = course.profile.layer  # the one that the SVMs read
 own = feature_scale(found[layer])
-print(f"{layer}: {own:.3f} from this picture, {factor:.3f} from the training pictures")
+rng, of_training = np.random.default_rng(0), []
+for name in trainval.ids[:20]:
+    drawn = rng.permutation(course.proposals("trainval")[name])[:100]
+    of_training.append(extract(network, trainval.image(name), drawn, layers=(layer,))[layer])
+factor = feature_scale(np.concatenate(of_training))
+print(f"{layer}: {own:.3f} from this picture, {factor:.3f} from {len(of_training)} training pictures")
 fig, axes = plt.subplots(1, 2, figsize=(13, 4.2))
 axes[0].hist(factor * norms[layer], bins=30, color=plots.COLOURS["blue"])
 axes[0].axvline(20, color=plots.COLOURS["vermillion"], linestyle="--", label="20")
@@ -618,9 +625,9 @@ with warnings.catch_warnings():
 print(f"read again: {len(store.read(four.ids[0]))} regions")
 
 # %% [markdown]
-# This store holds **pool5**. From it fc6 and fc7 can be computed at any time: two matrix products, no
-# convolution. The original code did the same, so that one extraction served all layers. Is the result the
-# same?
+# This store holds **pool5**, and so do all stores of this course. From it fc6 and fc7 can be computed at any time:
+# two matrix products, no convolution. The original code did the same, so that one extraction served all layers. Is
+# the result the same?
 
 # %%
 regions = store.read(four.ids[0], layer="fc7")
@@ -882,5 +889,5 @@ print("All checks passed.")
 #
 # ## Next
 #
-# Notebook 04, to come, will adapt the network to the detection classes. Go on to [05 SVM
-# training](05_svm_training.ipynb): a linear classifier for each class, and the art of finding its mistakes.
+# [04 Fine-tuning](04_fine_tuning.ipynb): the network, which has learnt to name other toys, learns the detection
+# classes from warped proposals.
