@@ -12,6 +12,17 @@ from rcnn_helpers.evaluation import Detections
 from rcnn_helpers.nms import nms
 
 
+def pick_boxes(boxes: np.ndarray, rows: np.ndarray, class_index: np.ndarray) -> np.ndarray:
+    """The box of each region for each class, float32 [K, 4].
+
+    Parameters
+    ----------
+    boxes : float32 [N, 4], or [N, C, 4] where each class has moved them to a place of its own
+    rows, class_index : int64 [K]
+    """
+    return boxes[rows] if boxes.ndim == 2 else boxes[rows, class_index]
+
+
 class Candidates:
     """The best-scoring regions of each class, within the released code's two caps.
 
@@ -38,7 +49,8 @@ class Candidates:
         Parameters
         ----------
         image_index : int
-        boxes : float32 [N, 4], or [N, C, 4] where each class has moved them to a place of its own
+        boxes : float32 [N, 4] or [N, C, 4]
+            See `pick_boxes`.
         scores : float32 [N, C]
         """
         best = np.argsort(-scores, axis=0, kind="stable")[: self.max_per_image]  # [K, C]
@@ -53,7 +65,7 @@ class Candidates:
                 np.full(len(rows), image_index, np.int32),
                 class_index,
                 scores[rows, class_index],
-                boxes[rows] if boxes.ndim == 2 else boxes[rows, class_index],
+                pick_boxes(boxes, rows, class_index),
             )
         )
 

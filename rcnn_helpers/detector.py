@@ -25,8 +25,8 @@ import numpy as np
 from rcnn_helpers import settings
 from rcnn_helpers.bbox_regression import BoxRegressors, regress_within
 from rcnn_helpers.boxes import as_boxes, clip
-from rcnn_helpers.candidates import Candidates, best_thresholds, suppress
-from rcnn_helpers.errors import DatasetError, SettingsError, StoreError
+from rcnn_helpers.candidates import Candidates, best_thresholds, pick_boxes, suppress
+from rcnn_helpers.errors import DatasetError, SettingsError
 from rcnn_helpers.evaluation import Detections, evaluate
 from rcnn_helpers.images import shrink_to_fit
 from rcnn_helpers.model_files import MODEL_FORMAT, load_detector, save_detector
@@ -166,11 +166,14 @@ class RCNN:
         SettingsError
             If the classifier is ``"softmax"`` and the network's outputs are not those classes and background.
         StoreError
-            If `store` holds another layer than pool5, or was made with another warp.
+            If `store` holds another layer than pool5 or regions warped another way.
         """
         self.classes_ = tuple(dataset.classes)
         self._require_objects(dataset)
-        self._require_outputs()
+        if self.classifier == "softmax":
+            from rcnn_helpers.pool5 import require_outputs
+
+            require_outputs(self.network, len(self.classes_))
         with self._working_folder(cache) as folder:
             proposals = self._propose(dataset, proposals, folder, progress)
             store = self.extract(dataset, proposals, store=store, cache=folder, progress=progress)
@@ -229,7 +232,7 @@ class RCNN:
                 padding=self.padding,
                 precision=self.precision,
             )
-        self._require_own_kind(store)
+        store.require(layer="pool5", mode=self.warp_mode, padding=self.padding)
         with self._timed("features"):
             extract_dataset(self.network, dataset, proposals, store=store, progress=progress)
         return store
@@ -299,18 +302,14 @@ class RCNN:
         scores = self._scores(pool5)
         least = self.thresholds_ if score_threshold is None else score_threshold
         rows, class_index = np.nonzero(scores > least)
-        places = (
-            self._regressed(proposals, pool5, height, width)[rows, class_index]
-            if regress
-            else proposals[rows]
-        )
+        boxes = self._regressed(proposals, pool5, height, width) if regress else proposals
         found = Detections(
             (image_id,),
             self.classes_,
             np.zeros(len(rows), np.int32),
             class_index,
             scores[rows, class_index],
-            places,
+            pick_boxes(boxes, rows, class_index),
         )
         found = self._iterated(found, lambda _: working, regression_rounds - 1)
         least = np.broadcast_to(least, len(self.classes_))
@@ -510,30 +509,6 @@ class RCNN:
             from rcnn_helpers.pool5 import require_fully_connected
 
             require_fully_connected(network)
-
-    def _require_outputs(self) -> None:
-        """Refuse to take the softmax of a network that was not fine-tuned for these classes."""
-        needed, found = len(self.classes_) + 1, self.network.n_classes
-        if self.classifier == "softmax" and found != needed:
-            raise SettingsError(
-                f"the classifier of {self.network.name} has {found} outputs, but as a detector of "
-                f"{len(self.classes_)} classes it needs {needed}, background first; fine-tune the network for "
-                'these classes, or use classifier="svm"'
-            )
-
-    def _require_own_kind(self, store) -> None:
-        """Refuse a store whose features are not those this detector reads."""
-        if store.layer != "pool5":
-            raise StoreError(
-                f"{store.folder} holds {store.layer}, but a detector reads pool5, from which deeper layers and "
-                'box regression follow; make a FeatureStore with layer="pool5"'
-            )
-        theirs, ours = (store.mode, store.padding), (self.warp_mode, self.padding)
-        if theirs != ours:
-            raise StoreError(
-                f"{store.folder} holds regions warped with mode and padding {theirs}, but this detector has "
-                f"{ours}; use a store of the same warp"
-            )
 
     def _regresses(self, box_regression: bool | None, rounds: int) -> bool:
         """Whether to regress boxes, as asked for or as trained."""

@@ -205,6 +205,16 @@ class FeatureStore:
             )
         return from_pool5(self.network, features, layer, precision=self.precision)
 
+    def require(self, **settings) -> None:
+        """Raise `StoreError` unless the store was opened with these settings, such as ``layer="pool5"``."""
+        other = {name: value for name, value in settings.items() if self.settings[name] != value}
+        if other:
+            name, wanted = next(iter(other.items()))
+            raise StoreError(
+                f"{self.folder} was opened with {name}={self.settings[name]!r}, but {name}={wanted!r} is needed "
+                "here; make a FeatureStore with that"
+            )
+
     def remove(self, image_id: str) -> None:
         """Remove the entry of an image, if there is one."""
         self.path(image_id).unlink(missing_ok=True)

@@ -73,6 +73,16 @@ def probabilities_from_pool5(network, pool5: np.ndarray, *, precision: str) -> n
     return converted.module.classifier(deepest.to(converted.dtype)).float().softmax(dim=1).cpu().numpy()
 
 
+def require_outputs(network, n_classes: int) -> None:
+    """Raise `SettingsError` if the network's outputs are not so many classes and background (App. B)."""
+    if network.n_classes != n_classes + 1:
+        raise SettingsError(
+            f"the classifier of {network.name} has {network.n_classes} outputs, but as a detector of {n_classes} "
+            f"classes it needs {n_classes + 1}, background first; fine-tune the network for these classes, or use "
+            'classifier="svm"'
+        )
+
+
 def require_fully_connected(network) -> None:
     """Raise `SettingsError` if the network's classifier does not read the last layer that follows pool5."""
     if "fc7" not in network.layers:
