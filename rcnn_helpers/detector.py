@@ -50,7 +50,10 @@ class RCNN:
     weights : str or path, optional
         Weights of a backbone given by name: ``"default"``, ``"random"`` or a file.
     layer : str, optional
-        Feature layer; by default the network's last one, fc7 for the T-Net (sec. 2.3).
+        Layer whose features the SVMs read; by default the network's last one, fc7 for the T-Net (sec. 2.3).
+    classifier : {"svm", "softmax"}
+        What scores a region. ``"softmax"`` takes the class probabilities of the network itself (App. B), which
+        must have been fine-tuned for the data set's classes, in their order, behind background.
     mode : str
         Mode of selective search (sec. 2.2 uses "fast").
     max_proposals : int
@@ -63,7 +66,8 @@ class RCNN:
         By default the SVMs' positives are the ground-truth boxes alone. Given, they are all regions of at least
         this IoU with an object of the class (App. B).
     negative_iou : float
-        Regions below this IoU with every object of a class are its negatives (sec. 2.3, App. B).
+        Regions below this IoU with every object of a class are its negatives (sec. 2.3, App. B); at 0, those
+        that overlap none.
     box_regression : bool
         Whether to train box regression on pool5 and to use it (App. C).
     nms_iou : float
