@@ -21,6 +21,7 @@ NEEDS = {
     "01": STAGES[:1],
     "02": STAGES[:2],
     "03": STAGES[:2],
+    "04": STAGES[:2],
     "05": STAGES[:4],
     "06": STAGES,
     "07": STAGES,

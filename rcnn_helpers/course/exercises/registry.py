@@ -15,6 +15,7 @@ _MODULES = (
     "region_proposals",
     "warping",
     "feature_extraction",
+    "fine_tuning",
     "svm_training",
     "bounding_box_regression",
     "detection_and_evaluation",
