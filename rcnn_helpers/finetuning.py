@@ -426,9 +426,8 @@ class _Run:
         self._restore()
         self.trained = self.module
         if here.count > 1:
-            # Every process starts from the same weights, and nothing but parameters changes.
             self.trained = torch.nn.parallel.DistributedDataParallel(
-                self.module, broadcast_buffers=False, gradient_as_bucket_view=True
+                self.module, gradient_as_bucket_view=True
             )
         self.autocast = torch.autocast(
             network.device.type, torch.bfloat16, enabled=fast_bfloat16(network.device)
