@@ -311,6 +311,17 @@ class TestBoxRegressionInDetection:
         plain = made_by_hand.detect_dataset(OneImage(), box_regression=False, **options)
         assert sorted(listed(plain)) == sorted(self.AS_PROPOSED)
 
+    @pytest.mark.parametrize("with_store", [False, True])
+    @pytest.mark.parametrize("regression_rounds", [1, 2])
+    def test_an_image_without_proposals(self, made_by_hand, with_store, regression_rounds, tmp_path):
+        made_by_hand.svms_ = SimpleNamespace(decision_function=lambda features: np.zeros((len(features), 2)))
+        nothing = {"only": np.zeros((0, 4), np.float32)}
+        store = None
+        if with_store:
+            store = made_by_hand.extract(OneImage(), nothing, cache=tmp_path, progress=False)
+        options = {"regression_rounds": regression_rounds, "store": store, "progress": False}
+        assert len(made_by_hand.detect_dataset(OneImage(), proposals=nothing, **options)) == 0
+
     def test_regress_says_where_every_class_moves_every_box(self, made_by_hand):
         moved = made_by_hand.regress(IMAGE, [LEFT, RIGHT])
         assert np.allclose(moved[0], [[0, 10, 50, 30], [20, 10, 40, 30]], atol=1e-4)
