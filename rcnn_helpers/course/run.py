@@ -38,7 +38,7 @@ def run_course(*, profile: str | None = None, notebooks: bool = True, record: bo
         if was_missing:
             measured[stage] = (seconds[stage], costs.peak_memory())
         print(
-            f"  {stage:34s} {seconds[stage]:7.1f} s{'' if was_missing else '  (from the cache)'}", flush=True
+            f"  {stage:34s} {seconds[stage]:7.1f} s{'' if was_missing else '  (done before)'}", flush=True
         )
     recall = _recall(course)
     if notebooks:
