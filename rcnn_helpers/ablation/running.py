@@ -19,7 +19,7 @@ from rcnn_helpers.errors import DatasetError, SettingsError
 from rcnn_helpers.evaluation import evaluate
 from rcnn_helpers.features import FeatureStore, choose_precision
 from rcnn_helpers.finetuning import SVM_LABELS, FinetuneSettings, finetune, settings_for
-from rcnn_helpers.networks import load_network
+from rcnn_helpers.networks import NETWORKS, load_network
 from rcnn_helpers.proposals import propose_dataset
 from rcnn_helpers.storage import read_json, sha256, write_json
 
@@ -392,8 +392,9 @@ def _store_key(row: Row) -> tuple:
 
 
 def _detector_key(row: Row) -> tuple:
+    depth = tuple(NETWORKS[row.network].shapes).index(row.layer)
     positive_iou = -1.0 if row.positive_iou is None else row.positive_iou  # None has no order
-    return (*_store_key(row), row.layer, row.classifier, positive_iou, row.negative_iou)
+    return (*_store_key(row), depth, row.classifier, positive_iou, row.negative_iou)
 
 
 def _work_order(row: Row) -> tuple:
