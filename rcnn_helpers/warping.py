@@ -413,26 +413,14 @@ class Warper:
         computed = self.dtype if self.dtype == torch.bfloat16 else torch.float32
         if out is None:
             out = crop_buffer(n, size, computed)
-        rows = out.permute(0, 2, 3, 1)
-        fits = len(out) >= n and tuple(out.shape[1:]) == (3, size, size) and out.dtype == computed
-        if not fits or not rows.is_contiguous():
-            raise ValueError(
-                f"the buffer is {list(out.shape)} of {out.dtype}, but {n} crops of {size} pixels of {computed} "
-                "in channels_last memory are asked for; make one with crop_buffer"
-            )
-        as_bits = computed == torch.bfloat16  # NumPy has no bfloat16: write its bits
-        crops = (rows.view(torch.uint16) if as_bits else rows).numpy()
-        flat_crops = crops.reshape(len(crops), size * size * 3)
+        crops = _CropRows(out, n, size, computed)
         sources = self._in_normalised_part(geometry.source).tolist()
         targets = geometry.target.tolist()
 
         def work(worker: int, part: slice) -> None:
-            scratch = self.scratch[worker]
-            scratch_bits = scratch.reshape(-1).view(np.uint32)
             for k in range(part.start, part.stop):
-                self._warp_one(sources[k], targets[k], scratch if as_bits else crops[k])
-                if as_bits:
-                    _to_bfloat16(scratch_bits, flat_crops[k])
+                x1, y1, x2, y2 = sources[k]
+                crops.write(k, self.pixels[y1:y2, x1:x2], targets[k], self.fill, self.scratch[worker])
 
         _share_out(work, n, self.threads)
         return out[:n].to(self.dtype)
@@ -452,20 +440,56 @@ class Warper:
             self.pixels = _look_up(image, self.levels, self.order)
         return source - np.tile(self.part[:2], 2)
 
-    def _warp_one(self, source: list[int], target: list[int], crop: np.ndarray) -> None:
-        """Resize `source` of the pixels straight into `target` of a float32 crop, and fill the rest of it."""
-        x1, y1, x2, y2 = source
-        left, top, right, bottom = target
-        inside = crop[top:bottom, left:right]
-        shape = (right - left, bottom - top)
-        cv2.resize(self.pixels[y1:y2, x1:x2], shape, dst=inside, interpolation=cv2.INTER_LINEAR)
-        if shape == (self.size, self.size):
-            return
-        repeat = 1 if self.fill == "replicate" else 0  # the normalised mean is zero
-        crop[top:bottom, :left] = repeat * crop[top:bottom, left : left + 1]
-        crop[top:bottom, right:] = repeat * crop[top:bottom, right - 1 : right]
-        crop[:top] = repeat * crop[top]
-        crop[bottom:] = repeat * crop[bottom - 1]
+
+class _CropRows:
+    """A buffer of crops on the CPU, seen as NumPy rows that can be written one by one.
+
+    Parameters
+    ----------
+    out : torch.Tensor [M, 3, size, size] in ``channels_last`` memory
+    n : int
+        Rows that must fit.
+    dtype : torch.dtype
+        float32 or bfloat16.
+    """
+
+    def __init__(self, out, n: int, size: int, dtype):
+        import torch
+
+        rows = out.permute(0, 2, 3, 1)
+        fits = len(out) >= n and tuple(out.shape[1:]) == (3, size, size) and out.dtype == dtype
+        if not fits or not rows.is_contiguous():
+            raise ValueError(
+                f"the buffer is {list(out.shape)} of {out.dtype}, but {n} crops of {size} pixels of {dtype} "
+                "in channels_last memory are asked for; make one with crop_buffer"
+            )
+        self.as_bits = dtype == torch.bfloat16  # NumPy has no bfloat16: write its bits
+        self.crops = (rows.view(torch.uint16) if self.as_bits else rows).numpy()
+        self.flat = self.crops.reshape(len(self.crops), size * size * 3)
+
+    def write(self, k: int, pixels, target, fill: str, scratch, *, mirrored: bool = False) -> None:
+        """Make crop `k` of normalised pixels; `scratch` is a float32 crop to work in."""
+        crop = scratch if self.as_bits else self.crops[k]
+        _resize_into(crop, pixels, target, fill)
+        if mirrored:
+            cv2.flip(crop, 1, dst=crop)
+        if self.as_bits:
+            _to_bfloat16(scratch.reshape(-1).view(np.uint32), self.flat[k])
+
+
+def _resize_into(crop: np.ndarray, pixels: np.ndarray, target, fill: str) -> None:
+    """Resize normalised pixels straight into `target` of a float32 crop, and fill the rest of it."""
+    left, top, right, bottom = target
+    inside = crop[top:bottom, left:right]
+    shape = (right - left, bottom - top)
+    cv2.resize(pixels, shape, dst=inside, interpolation=cv2.INTER_LINEAR)
+    if shape == crop.shape[1::-1]:
+        return
+    repeat = 1 if fill == "replicate" else 0  # the normalised mean is zero
+    crop[top:bottom, :left] = repeat * crop[top:bottom, left : left + 1]
+    crop[top:bottom, right:] = repeat * crop[top:bottom, right - 1 : right]
+    crop[:top] = repeat * crop[top]
+    crop[bottom:] = repeat * crop[bottom - 1]
 
 
 def crop_buffer(n: int, size: int, dtype):
@@ -629,27 +653,36 @@ class WindowWarper:
     """
 
     def __init__(
-        self, images, *, size: int = 227, mode: str = "warp", padding: int = CONTEXT_PADDING, **options
+        self,
+        images,
+        *,
+        size: int = 227,
+        mode: str = "warp",
+        padding: int = CONTEXT_PADDING,
+        fill: str = "mean",
+        mean=(0.0, 0.0, 0.0),
+        std=(1.0, 1.0, 1.0),
+        bgr: bool = False,
+        out_dtype=None,
+        device="cpu",
+        threads: int | None = None,
     ):
         import torch
 
+        _check_fill(fill)
         self.images = images
         self.heights = np.array([image.shape[0] for image in images])
         self.widths = np.array([image.shape[1] for image in images])
         self.geometry = {"size": size, "mode": mode, "padding": padding}
-        self.options = options
-        self.device = torch.device(options.get("device", "cpu"))
-        self.dtype = options.get("out_dtype") or torch.float32
-        self.threads = options.get("threads") or torch.get_num_threads()
-        _check_fill(options.get("fill", "mean"))
-        if self.device.type != "cpu":
-            self.on_device = DevicePixels(
-                images,
-                mean=options.get("mean", 0.0),
-                std=options.get("std", 1.0),
-                bgr=options.get("bgr", False),
-                device=self.device,
-            )
+        self.fill = fill
+        self.dtype = out_dtype or torch.float32
+        self.device = torch.device(device)
+        self.threads = threads or torch.get_num_threads()
+        if self.device.type == "cpu":
+            self.levels = _level_table(mean, std)
+            self.order = np.array([2, 1, 0] if bgr else [0, 1, 2])
+        else:
+            self.on_device = DevicePixels(images, mean=mean, std=std, bgr=bgr, device=self.device)
 
     def __call__(self, image_index, boxes, *, mirrored=None, out=None):
         """Warp a window of each of some images.
@@ -669,26 +702,33 @@ class WindowWarper:
         torch.Tensor [N, 3, size, size] in ``channels_last`` memory
         """
         image_index = np.asarray(image_index, dtype=np.int64)
-        boxes = as_boxes(boxes)
-        if self.device.type != "cpu":
-            geometry = crop_geometry(
-                boxes, self.heights[image_index], self.widths[image_index], **self.geometry
-            )
-            fill = self.options.get("fill", "mean")
-            size = self.geometry["size"]
-            return self.on_device.warp(
-                image_index, geometry, size=size, fill=fill, dtype=self.dtype, mirrored=mirrored
-            )
+        mirrored = np.zeros(len(image_index), bool) if mirrored is None else np.asarray(mirrored, dtype=bool)
+        geometry = crop_geometry(boxes, self.heights[image_index], self.widths[image_index], **self.geometry)
+        if self.device.type == "cpu":
+            return self._warp_on_cpu(image_index, geometry, mirrored, out)
+        size = self.geometry["size"]
+        return self.on_device.warp(
+            image_index, geometry, size=size, fill=self.fill, dtype=self.dtype, mirrored=mirrored
+        )
+
+    def _warp_on_cpu(self, image_index, geometry: CropGeometry, mirrored, out):
+        """Of each image only what a window reads is normalised."""
+        import torch
+
+        n, size = len(geometry), self.geometry["size"]
+        computed = self.dtype if self.dtype == torch.bfloat16 else torch.float32
         if out is None:
-            out = crop_buffer(len(boxes), self.geometry["size"], self.dtype)
+            out = crop_buffer(n, size, computed)
+        crops = _CropRows(out, n, size, computed)
+        sources, targets = geometry.source.tolist(), geometry.target.tolist()
 
         def work(worker: int, part: slice) -> None:
+            scratch = np.empty((size, size, 3), dtype=np.float32)
             for k in range(part.start, part.stop):
-                row = out[k : k + 1]
-                options = self.geometry | self.options | {"threads": 1}
-                warp_boxes(self.images[image_index[k]], boxes[k : k + 1], out=row, **options)
-                if mirrored is not None and mirrored[k]:
-                    row.copy_(row.flip(-1))
+                x1, y1, x2, y2 = sources[k]
+                read = np.ascontiguousarray(self.images[image_index[k]][y1:y2, x1:x2])
+                pixels = _look_up(read, self.levels, self.order)
+                crops.write(k, pixels, targets[k], self.fill, scratch, mirrored=mirrored[k])
 
-        _share_out(work, len(boxes), self.threads)
-        return out[: len(boxes)]
+        _share_out(work, n, self.threads)
+        return out[:n].to(self.dtype)
