@@ -12,7 +12,6 @@ from rcnn_helpers.widgets.explorer import Explorer
 from rcnn_helpers.widgets.pictures import IMAGENET_MEAN, ImageCache, View, beside, pixels
 
 _DRAWN = (4, 12)  # positives and negatives shown: an eighth of a batch of 32 and 96
-_OUTLINED = 40  # more boxes of a kind hide the picture
 _BACKGROUND = BoxStyle("sky", "dashed")
 
 
@@ -65,15 +64,13 @@ class FineTuningExplorer(Explorer):
         return beside(picture, sheet), _words(image_id, kinds, len(truth), positive_iou, negative_iou)
 
     def _outlined(self, image_id, windows, kinds, overlaps):
-        """The picture with the positives, solid, and what is ignored, dotted; of many only the closest."""
+        """The picture with the positives, solid, above what is ignored, dotted; of many only the closest."""
         view = View(self._images[image_id], longest=560)
-        positives, ignored = (
-            rows[np.argsort(-overlaps[rows], kind="stable")[:_OUTLINED]]
-            for rows in (kinds["positive"], kinds["ignored"])
-        )
-        rows = np.concatenate([positives, ignored])
-        styles = ["tp"] * len(positives) + ["ignored"] * len(ignored)
-        return draw_boxes(view.image, view.scaled(windows[rows]), styles=styles, line_width=2)
+        picture = view.image
+        for kind, style, most, line_width in (("ignored", "ignored", 15, 1), ("positive", "tp", 40, 2)):
+            closest = kinds[kind][np.argsort(-overlaps[kinds[kind]], kind="stable")[:most]]
+            picture = draw_boxes(picture, view.scaled(windows[closest]), styles=style, line_width=line_width)
+        return picture
 
     def _batch(self, image_id, windows, labels, overlaps, kinds, draw):
         """Crops drawn with replacement from the positives, then from the negatives."""
@@ -100,6 +97,6 @@ def _words(image_id, kinds, n_objects, positive_iou, negative_iou):
     share = f", {n_positive / n_objects:.1f} for each object" if n_objects else ""
     return (
         f"Picture {image_id}, IoU {positive_iou:.2f} or more: {n_positive} positives (solid){share}. Below "
-        f"{negative_iou:.2f}: {n_negative} negatives. Between: {n_ignored} ignored (dotted). Right: crops drawn "
-        "at random, one positive to three negatives (dashed), with label and IoU."
+        f"{negative_iou:.2f}: {n_negative} negatives. Between: {n_ignored} ignored (dotted). Of many only the closest "
+        "are outlined. Right: crops drawn at random, one positive to three negatives (dashed), with label and IoU."
     )

@@ -64,13 +64,16 @@ def test_a_batch_has_one_positive_to_three_negatives(explorer, monkeypatch):
 
 
 def test_only_the_closest_windows_are_outlined(dataset, monkeypatch):
-    many = np.tile([20, 30, 90, 60], (100, 1))
+    many = np.concatenate([np.tile([20, 30, 90, 60], (100, 1)), np.tile([20, 30, 90, 50], (100, 1))])
     explorer = widgets.FineTuningExplorer(dataset, {"a": many}, ["a"])
-    boxes = []
-    outlined = fine_tuning.draw_boxes
-    monkeypatch.setattr(fine_tuning, "draw_boxes", lambda *a, **k: boxes.extend(a[1]) or outlined(*a, **k))
-    assert counts(explorer.describe()) == [102, 0, 0]
-    assert len(boxes) == 40
+    outlined = []
+    draw = fine_tuning.draw_boxes
+    monkeypatch.setattr(
+        fine_tuning, "draw_boxes", lambda *a, **k: outlined.append((k["styles"], len(a[1]))) or draw(*a, **k)
+    )
+    text = explorer.describe(negative_iou=0.3)
+    assert counts(text) == [102, 0, 100] and "only the closest are outlined" in text
+    assert outlined == [("ignored", 15), ("tp", 40)]
 
 
 def test_pictures_can_be_chosen(dataset):
