@@ -265,11 +265,15 @@ def ablate(options) -> None:
     )
     width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
     found = ablation.signs(frame)
-    print("\nAverage precision, %; ± is the standard deviation over the seeds; work that rows share counts as")
+    print(
+        "\nAverage precision, %; ± is the standard deviation over the seeds; work that rows share counts as"
+    )
     print("seconds of the one that came first")
     print(ablation.format_table(frame, paper=options.voc is not None, width=width))
     if options.voc is not None:
-        print("The paper's rows: T-Net or O-Net, VOC 2007 test, trained on trainval; mAP over the classes shown.")
+        print(
+            "The paper's rows: T-Net or O-Net, VOC 2007 test, trained on trainval; mAP over the classes shown."
+        )
     print("\nThe paper's claims, by differences in mAP between rows of the same seed")
     print(ablation.format_signs(found))
     if len(options.seeds) < 3:
