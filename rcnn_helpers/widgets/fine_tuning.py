@@ -98,6 +98,6 @@ def _words(image_id, kinds, n_objects, positive_iou, negative_iou):
     return (
         f"Picture {image_id}, IoU {positive_iou:.2f} or more: {n_positive} positives (solid){share}. Below "
         f"{negative_iou:.2f}: {n_negative} negatives. Between: {n_ignored} ignored (dotted). Of many only the "
-        "closest are outlined. Right: crops drawn at random, one positive to three negatives (dashed), with label and "
-        "IoU."
+        "closest are outlined. Right: crops drawn at random, one positive to three negatives (dashed), with "
+        "label and IoU."
     )
