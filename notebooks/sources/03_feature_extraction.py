@@ -561,7 +561,7 @@ plots.show(fig, alt="Left: the norms scatter. Right: a region's numbers fall off
 
 # %% [markdown]
 # *Reading:* left, the factor comes from the training pictures, and the norms of this test picture scatter
-# about 20. Right, a region is described by some of its numbers; the rest is small or zero.
+# near 20. Right, a region is described by some of its numbers; the rest is small or zero.
 #
 # ## 6. Never compute it twice
 #
