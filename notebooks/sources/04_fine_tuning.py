@@ -62,15 +62,16 @@ print(f"{len(classes)} detection classes: {', '.join(classes)}")
 #
 # PASCAL VOC 2007 has some 5000 pictures to learn from. A network with sixty million weights would learn them by
 # heart. The paper's way out is to train it first on something else: the 1.2 million pictures of ILSVRC 2012, each
-# labelled with one of 1000 categories. There are no boxes in these labels, and the categories are not those of
-# PASCAL. The hope is that whoever can tell a thousand things apart has learnt *to see*.
+# labelled with one of 1000 categories. There are no boxes in these labels, and the categories are others than
+# PASCAL's: a great many breeds of dog, but no *dog* as such. The hope is that whoever can tell a thousand things
+# apart has learnt *to see*.
 #
 # We do the same on a small scale. The quarter T-Net was trained to name toys of 77 auxiliary kinds. **None of
 # them is one of our detection classes.** The training took minutes on two cores (`rcnn pretrain`), and left its curve
 # beside the weights.
 #
-# **Predict.** Training saw each auxiliary toy some fifteen times. After what share of the training had the network
-# reached nine tenths of its final accuracy on toys that it had not seen?
+# **Predict.** After what share of the training had the network reached nine tenths of its final accuracy on toys that
+# it had not seen?
 
 # %%
 predict("04 most of it", "Share of the training after which 9/10 of the accuracy were there, in %")
@@ -244,9 +245,9 @@ print(
 # The gradient is worth a look. It is the shares themselves, less one at the right class: wrong outputs are pushed down
 # by as much as they claim, the right one is pulled up by what it lacks.
 #
-# **By hand.** Scores $\ln 3$ and $0$. The shares are $3/4$ and $1/4$. If the first is right, the loss is $\ln
-# \tfrac43 = 0.29$ and the gradient $(-\tfrac14, \tfrac14)$. If the second is, it is $\ln 4 = 1.39$ and $(\tfrac34,
-# -\tfrac34)$.
+# **By hand.** Scores $\ln 3$ and $0$. The shares are $3/4$ and $1/4$. If the first is right, the loss is
+# $\ln \tfrac43 = 0.29$ and the gradient $(-\tfrac14, \tfrac14)$. If the second is, it is $\ln 4 = 1.39$ and
+# $(\tfrac34, -\tfrac34)$.
 #
 # ### Exercise: the loss, and which way it pulls
 #
@@ -391,8 +392,8 @@ rules["times as many positives"] = (rules[names[0]] / rules[names[1]]).round(1)
 rules
 
 # %% [markdown]
-# *Reading:* the more proposals a picture has, the more of them lie on its objects. The paper has about 2000 on larger
-# pictures with larger objects; its factor of 30 is not ours to reproduce, but the direction is. The price is paid in
+# *Reading:* the more proposals a picture has, the more of them lie on its objects. The paper has about 2000 on
+# larger pictures; its factor of 30 is not ours to reproduce, but the direction is. The price is paid in
 # precision: whoever calls half a car a car is not taught to be exact about where it ends. Appendix B gives this as one
 # reason why the softmax's own scores make a worse detector than SVMs trained afterwards (50.9% instead of 54.2% mAP).
 #
@@ -425,8 +426,8 @@ plots.show(explorer.render(**state), quality=60, alt=explorer.describe(**state))
 # ●●○ · 15 minutes. Chance is hard to check, so here the random numbers are given. `labels` are the labels of all
 # windows (0: background, above 0: positives, −1: not used; such windows occur under the SVMs' rule). `draws` are numbers
 # from 0 up to 1, one for each window of the batch. The first `n_positive` of them choose among the positives, in
-# their order, the others among the background: in a list of $n$ windows a number $u$ chooses the one at place $\lfloor u
-# n \rfloor$. Return the chosen windows' places in `labels`. Windows may come twice. With labels 0, 3, 0, 0, 1, 0, 0, the
+# their order, the others among the background: in a list of $n$ windows a number $u$ chooses the one at place
+# $\lfloor u n \rfloor$. Return the chosen windows' places in `labels`. Windows may come twice. With labels 0, 3, 0, 0, 1, 0, 0, the
 # draws 0.9, 0.1, 0.0, 0.45, 0.99, 0.99 and two positives, the batch is 4, 1, 0, 3, 6, 6.
 
 
@@ -762,8 +763,8 @@ plots.show(
 # because most are background. Of those on objects many are *half* on them, and with all thirteen answers allowed,
 # background is a safe bet.
 #
-# **Predict.** Which layer's weights have moved most, measured by $\lVert w_\text{after} - w_\text{before} \rVert / \lVert
-# w_\text{before} \rVert$?
+# **Predict.** Which layer's weights have moved most, measured by
+# $\lVert w_\text{after} - w_\text{before} \rVert / \lVert w_\text{before} \rVert$?
 
 # %%
 layers = ["conv1", "conv2", "conv3", "conv4", "conv5", "fc6", "fc7"]
