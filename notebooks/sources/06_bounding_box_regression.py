@@ -822,7 +822,7 @@ def arrows_of(number):
     x1, y1 = np.maximum(low - 0.3 * (high - low), 0).astype(int)
     x2, y2 = (high + 0.3 * (high - low)).astype(int)
     crop = image[y1:y2, x1:x2]
-    large = plots.fit(crop, 570, 760)
+    large = plots.fit(crop, 285, 380)
     start, end, goal = (boxes - [x1, y1, x1, y1]) * (large.shape[1] / crop.shape[1])
     picture = plots.draw_boxes(large, [start, goal], styles=[PROPOSED, "truth"])
     picture = plots.draw_arrows(picture, corners(start), corners(end), MOVED)
