@@ -122,9 +122,16 @@ SETTINGS = {
 
 
 def settings_for(network_name: str, **changes) -> FinetuneSettings:
-    """Default settings of a network, with those `changes` that are not None."""
+    """Default settings of a network, with those `changes` that are not None.
+
+    Other `steps` stretch or shrink the schedule of the learning rate, unless `lr_drop_every` is given too.
+    """
     settings = SETTINGS.get(network_name, FinetuneSettings())
-    return replace(settings, **{name: value for name, value in changes.items() if value is not None})
+    changes = {name: value for name, value in changes.items() if value is not None}
+    if "steps" in changes and "lr_drop_every" not in changes:
+        stretch = changes["steps"] / settings.steps
+        changes["lr_drop_every"] = max(1, round(settings.lr_drop_every * stretch))
+    return replace(settings, **changes)
 
 
 @dataclass(frozen=True)

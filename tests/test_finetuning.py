@@ -23,6 +23,7 @@ from rcnn_helpers import finetuning, networks
 from rcnn_helpers.cli import main
 from rcnn_helpers.errors import DatasetError, SettingsError, TrainingError, WeightsError
 from rcnn_helpers.finetuning import (
+    SETTINGS,
     SVM_LABELS,
     FinetuneSettings,
     TrainingWindows,
@@ -317,8 +318,8 @@ def test_parameters_learn_at_the_released_codes_rates():
 def test_settings_by_network_and_their_changes():
     assert settings_for("alexnet") == FinetuneSettings()
     assert settings_for("vgg16").batch_size == 24
-    changed = settings_for("alexnet", steps=7, lr=None)
-    assert changed == FinetuneSettings(steps=7)
+    changed = settings_for("alexnet", momentum=0.5, lr=None)
+    assert changed == FinetuneSettings(momentum=0.5)
 
 
 @pytest.mark.parametrize(
@@ -777,3 +778,11 @@ def test_help_mentions_the_command_and_several_gpus(capsys):
         with pytest.raises(SystemExit, match="0"):
             main(arguments)
         assert words in capsys.readouterr().out
+
+
+def test_the_schedule_stretches_with_the_number_of_steps():
+    assert settings_for("quarter_tnet") == SETTINGS["quarter_tnet"]
+    short = settings_for("tnet", steps=700)
+    assert (short.steps, short.lr_drop_every) == (700, 200)  # as 70,000 and 20,000
+    assert settings_for("tnet", steps=700, lr_drop_every=650).lr_drop_every == 650
+    assert settings_for("tnet", steps=1).lr_drop_every == 1
