@@ -774,6 +774,7 @@ axes[0].set(xlabel="IoU of the proposal", ylabel="IoU after regression", xlim=(0
 axes[1].hist(iou_then - iou_before, bins=30, color=plots.COLOURS["sky"], edgecolor="white")
 axes[1].axvline(0, color="black", linestyle=":")
 axes[1].set(xlabel="change of IoU", ylabel="detections")
+axes[1].locator_params(axis="x", nbins=6)
 share_better = 100 * float((iou_then > iou_before).mean()) if len(first) else 0.0
 crossings = {
     limit: (
