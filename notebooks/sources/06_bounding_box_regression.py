@@ -731,7 +731,9 @@ learned.round(3)
 # goes with them. With nothing to go by, the best a regression can do is to stay near the mean. How far the first
 # bar lies below them is what pool5 knows about *where* in the crop the object is. It can know: pool5 still has its
 # 6 x 6 places (see the maps of evidence in [notebook 05](05_svm_training.ipynb)), while fc7 was trained to forget them.
-# Whether one regression for all does as well depends on how many pairs a class has. The paper had thousands.
+# Whether one regression for all does as well depends on how many pairs a class has; the paper had thousands. And beware:
+# the errors are summed, so with more pairs the same penalty weighs less. Is a difference between the first two bars owed
+# to the classes, or to the penalty? `fit` can tell you: give the one for all a penalty of `1000 * len(classes)`.
 #
 # ## 7. On detections
 #
