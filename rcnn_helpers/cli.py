@@ -26,8 +26,9 @@ TABLES = ("table2", "classifier", "warp", "negatives", "positives", "labels", "i
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the command line and return its exit status."""
-    parser = _parser()
-    options = parser.parse_args(arguments)
+    arguments = sys.argv[1:] if arguments is None else arguments
+    options = _parser().parse_args(arguments)
+    options.command_line = shlex.join(["rcnn", *arguments])
     try:
         return options.run(options) or 0
     except RCNNError as error:
@@ -282,11 +283,25 @@ def ablate(options) -> None:
         frame.to_csv(options.csv, index=False)
     _write_json(
         options.json,
-        {
+        _provenance(options)
+        | {
             name: json.loads(table.to_json(orient="records"))
             for name, table in (("rows", frame), ("signs", found))
         },
     )
+
+
+def _provenance(options) -> dict[str, str]:
+    """Where and when a result came about, and how to get it again."""
+    import datetime
+
+    from rcnn_helpers.course.costs import machine
+
+    return {
+        "command": options.command_line,
+        "machine": machine(),
+        "date": datetime.date.today().isoformat(),
+    }
 
 
 def _rows(options, network):

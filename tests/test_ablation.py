@@ -638,6 +638,8 @@ def test_the_command_runs_saves_and_resumes(open_tiny, tmp_path, capsys):
     saved = json.loads((tmp_path / "all.json").read_text())
     assert [line["mAP"] for line in saved["rows"]] == pytest.approx(frame["mAP"].tolist())
     assert saved["signs"][0]["seeds"] == 2
+    assert saved["command"].startswith("rcnn ablate ") and str(tmp_path / "all.json") in saved["command"]
+    assert " cores of " in saved["machine"] and len(saved["date"].split("-")) == 3
 
     results = {path: path.stat().st_mtime_ns for path in (tmp_path / "cache" / "results").iterdir()}
     assert main(arguments) == 0
