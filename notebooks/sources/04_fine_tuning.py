@@ -939,8 +939,8 @@ order = " < ".join(grown.sort_values().index)
 same = order == " < ".join(of_paper.sort_values().index)
 display(
     Markdown(
-        f"The weights have moved most in {max(moved, key=moved.get)}, but the separation has grown most at "
-        f"{grown.idxmax()}: how far weights move does not tell what they are worth. "
+        f"The weights have moved most in {max(moved, key=moved.get)}, the separation has grown most at "
+        f"{grown.idxmax()}. How far weights move need not tell what the move is worth. "
         f"Growth of the separation, in order: {order}; "
         + (
             "**the order of the gains in the paper**. "
