@@ -864,7 +864,8 @@ display(
 # One run on a hundred pictures tells little: you have seen above how far two halves of the test set lie apart. So
 # all other comparisons were made beforehand, **with three seeds**. A seed decides which pictures are drawn, the
 # ranking of the proposals, fine-tuning and the SVMs' training; the pre-trained weights are the same. `rcnn ablate`
-# does it, and its result ships with the course:
+# does it, and its result ships with the course. Its detectors are others than ours above, which has one seed and its
+# own number of proposals: so look at differences, not at single numbers.
 
 # %%
 path = settings.data_dir() / "results" / "ablation_toyvoc.csv"
