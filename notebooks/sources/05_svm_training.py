@@ -640,8 +640,8 @@ meet("05 judged on val", sides[1 if abs(lead) < 5 else 2 if lead > 0 else 0])
 #
 # The threshold below which a region counts as negative was chosen by a grid search over 0, 0.1, ..., 0.5 on
 # a validation set. "Setting it to 0.5 ... decreased mAP by 5 points", setting it to 0 by 4 (sec. 2.3). We look at
-# three of these values, and at other $C$ as well. (All six, with three seeds, are in the table at the end of [notebook
-# 07](07_detection_and_evaluation.ipynb).)
+# three of these values, and at other $C$ as well. (All six, with more than one seed, are in the table at the end of
+# [notebook 07](07_detection_and_evaluation.ipynb).)
 #
 # **Predict.** With 0.5, half an object is a counterexample. What kind of detection will this make rarer,
 # and what will it do to the scores of good but imperfect boxes? With 0, only regions without any pixel of

@@ -862,7 +862,7 @@ display(
 # ### Table 2, redone
 #
 # One run on a hundred pictures tells little: you have seen above how far two halves of the test set lie apart. So
-# all other comparisons were made beforehand, **with three seeds**. A seed decides which pictures are drawn, the
+# all other comparisons were made beforehand, **with several seeds**. A seed decides which pictures are drawn, the
 # ranking of the proposals, fine-tuning and the SVMs' training; the pre-trained weights are the same. `rcnn ablate`
 # does it, and its result ships with the course. Its detectors are others than ours above, which has one seed and its
 # own number of proposals: so look at differences, not at single numbers.
@@ -883,7 +883,7 @@ print(f"{len(ours)} detectors, {runs.seed.nunique()} seeds, {len(signs)} compari
 # non-linear classifiers on top of it (sec. 3.2).
 #
 # **Predict.** Here: which of the seven rows is best? On which layer does fine-tuning gain most? And how many of the
-# paper's comparisons come out with the same sign in *all three* seeds, in per cent?
+# paper's comparisons come out with the same sign in *all* seeds, in per cent?
 
 # %%
 table_rows = [row for row in ablation.TABLES["table2"] if row.name in ours.index]
@@ -976,7 +976,12 @@ said = "; ".join(f"{row.compared}: {row.mean:+.1f}, {row.verdict}" for row in si
 plots.show(fig, alt=f"Mean and range over the seeds of each difference, beside the paper's. {said}.")
 
 # %%
-lines = [f"Of {len(signs)} comparisons, {counts.get('holds', 0)} have the paper's sign in every seed."]
+n_seeds = runs.seed.nunique()
+lines = [
+    f"Of {len(signs)} comparisons, {counts.get('holds', 0)} have the paper's sign in every seed. Pure chance makes "
+    f"{n_seeds} seeds agree, one way or the other, in one case of {2 ** (n_seeds - 1)}, and gives the paper's sign to "
+    f"all of them in one of {2**n_seeds}."
+]
 for verdict, words in (
     ("does not hold", "**The other way round in every seed**"),
     ("undecided", "**Undecided: the seeds differ**"),
@@ -990,9 +995,8 @@ display(Markdown("\n\n".join(lines)))
 
 # %% [markdown]
 # *Reading:* a marker is the mean of the differences, the line their range over the seeds, and the upright bar what the
-# paper measured on photographs. Right of zero is the paper's sign. Three seeds are few: **pure chance makes three of
-# them agree in one case of four**, so a lone verdict is a hint, and so is its opposite. A difference that is small
-# beside its range says nothing.
+# paper measured on photographs. Right of zero is the paper's sign. The seeds are few, so a lone verdict is a hint, and
+# so is its opposite. A difference that is small beside its range says nothing.
 #
 # All other rows, with the whole grid of thresholds for negatives (neg) and the other positives (pos); what a name does
 # not say is as in the paper:
@@ -1081,7 +1085,7 @@ print("All checks passed.")
 # - ToyVOC instead of PASCAL VOC; twelve classes; some hundred pictures, so a class has a few dozen objects
 #   in the test set where VOC 2007 has hundreds.
 # - Table 2 uses 11 points, as we do; the paper's results on VOC 2010 (Table 1) use the area.
-# - Fine-tuning has two hundred pictures instead of 5,011. Our rows of Table 2 have three seeds; the paper gives one
+# - Fine-tuning has two hundred pictures instead of 5,011. Our rows of Table 2 have several seeds; the paper gives one
 #   number a row, and no spread.
 # - The threshold of suppression, 0.3, and the limits, for each class 100 regions of a picture and 40 a picture on
 #   average, come from the released code; the paper does not give them.
