@@ -10,8 +10,11 @@ form needs of the rows are sums over them (`RidgeSums`), so rows beyond the numb
 """
 
 import numpy as np
-from scipy.linalg import cho_factor, cho_solve
+from scipy.linalg import LinAlgError, cho_factor, cho_solve
 from scipy.linalg.blas import ssyr, ssyrk
+
+from rcnn_helpers.errors import TrainingError
+from rcnn_helpers.settings import BOX_REGRESSION_PENALTY
 
 # Rows that a sum over rows takes up at a time: enough for a quick matrix product, and little memory.
 _BLOCK_ROWS = 1024
@@ -109,7 +112,14 @@ class RidgeSums:
 def _solve(gram, penalty, right):
     """Solve ``(gram + penalty I) x = right``; of `gram`, which is overwritten, only the lower triangle is read."""
     gram[np.diag_indices_from(gram)] += penalty
-    return cho_solve(cho_factor(gram, lower=True, overwrite_a=True, check_finite=False), right)
+    try:
+        factor = cho_factor(gram, lower=True, overwrite_a=True, check_finite=False)
+    except LinAlgError:
+        raise TrainingError(
+            f"the penalty {penalty:g} is too small for these features: in float32 the regression has no solution; "
+            f"the paper's is {BOX_REGRESSION_PENALTY:g}, for features of mean norm 20"
+        ) from None
+    return cho_solve(factor, right)
 
 
 class RidgeRows:

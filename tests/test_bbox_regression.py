@@ -321,3 +321,10 @@ class TestChunks:
             BoxRegressors().fit_chunks([(good[0], good[1], [0, 1, 0])], n_classes=1)
         with pytest.raises(TrainingError, match="penalty must be positive"):
             BoxRegressors(penalty=-1).fit_chunks([good], n_classes=1)
+
+
+def test_a_penalty_too_small_for_float32_is_named(rng):
+    direction = rng.normal(size=400).astype(np.float32)
+    features = np.outer(rng.normal(size=60), 1000 * direction).astype(np.float32)  # rank one
+    with pytest.raises(TrainingError, match="penalty 1e-06 is too small"):
+        BoxRegressors(penalty=1e-6).fit(features, np.ones((60, 4)), np.zeros(60, int), n_classes=1)
