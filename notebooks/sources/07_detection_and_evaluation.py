@@ -478,7 +478,7 @@ ranked = sorted(has_curve, key=evaluation.ap.get, reverse=True)
 ax = plots.precision_recall(evaluation.curves, ap=evaluation.ap)
 plots.show(
     ax,
-    quality=70,
+    quality=60,
     alt="Precision-recall curves of all classes on the test pictures, with their average precision.",
 )
 meet("07 best class", ranked[0])
@@ -551,7 +551,7 @@ ours = f"ToyVOC test, {detector.network.name} FT {detector.layer} BB (ours)"
 fig, axes = plt.subplots(1, 2, figsize=(14, 7))
 plots.average_precision_bars(evaluation.ap, title=ours, ax=axes[0])
 plots.average_precision_bars(of_paper, title="VOC 2007 test, T-Net FT fc7 BB (paper)", ax=axes[1])
-plots.show(fig, quality=70, alt="Average precision by class: ours on ToyVOC, and the paper's on VOC 2007.")
+plots.show(fig, quality=60, alt="Average precision by class: ours on ToyVOC, and the paper's on VOC 2007.")
 
 # %% [markdown]
 # *Reading:* what can be compared is the pattern. In the paper's table the spread between the classes is large:
@@ -574,7 +574,7 @@ walker
 worst = ranked[-1]
 wrong = np.flatnonzero(np.isin(evaluation.outcomes[evaluation.curves[worst].detection], ["fp", "duplicate"]))
 rank = int(wrong[0]) + 1 if len(wrong) else 1
-plots.show(walker.render(worst, rank), quality=70, alt=walker.describe(worst, rank))
+plots.show(walker.render(worst, rank), quality=60, alt=walker.describe(worst, rank))
 
 # %% [markdown]
 # ## 6. Figures 8 to 11, redone
@@ -608,7 +608,7 @@ def picture_of(image_id):
 drawn_at_random = np.random.default_rng(8).permutation(test.ids)[:6]
 plots.show(
     plots.montage([picture_of(i) for i in drawn_at_random], columns=3, cell=(300, 400)),
-    quality=62,
+    quality=52,
     alt="Detections on six test pictures drawn at random, right ones solid and wrong ones dashed.",
 )
 
@@ -623,7 +623,7 @@ right = np.bincount(
 best_pictures = [test.ids[i] for i in np.argsort(-right, kind="stable")[:3]]
 plots.show(
     plots.montage([picture_of(i) for i in best_pictures], columns=3, cell=(300, 400)),
-    quality=68,
+    quality=56,
     alt="Detections on the three test pictures with the most correct confident detections.",
 )
 
@@ -648,7 +648,7 @@ for name in classes:
         styles.append(str(evaluation.outcomes[row]))
 plots.show(
     plots.montage(crops, captions, columns=6, cell=(170, 200), styles=styles, font_size=14),
-    quality=72,
+    quality=58,
     alt="For every class the false positive with the highest score, and what is really there.",
 )
 
@@ -923,7 +923,9 @@ for position, name in enumerate(two.index):
 axes[0].invert_yaxis()
 said = ", ".join(f"{name} {row.iloc[1]:.1f} ({row.iloc[0]:.1f})" for name, row in two.iterrows())
 plots.show(
-    fig, alt=f"mAP of the rows of Table 2, ours and in brackets the paper's: {said}. Dots: single seeds."
+    fig,
+    quality=60,
+    alt=f"mAP of the rows of Table 2, ours and in brackets the paper's: {said}. Dots: single seeds.",
 )
 
 # %% [markdown]
@@ -973,7 +975,9 @@ ax.set(yticks=range(len(signs)), yticklabels=signs.compared, xlabel="difference 
 ax.invert_yaxis()
 ax.legend(loc="lower center", bbox_to_anchor=(0.4, 1), ncols=4, fontsize=11)
 said = "; ".join(f"{row.compared}: {row.mean:+.1f}, {row.verdict}" for row in signs.itertuples())
-plots.show(fig, alt=f"Mean and range over the seeds of each difference, beside the paper's. {said}.")
+plots.show(
+    fig, quality=60, alt=f"Mean and range over the seeds of each difference, beside the paper's. {said}."
+)
 
 # %%
 n_seeds = runs.seed.nunique()
