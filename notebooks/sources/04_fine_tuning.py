@@ -252,8 +252,9 @@ print(
 # ### Exercise: the loss, and which way it pulls
 #
 # ●●○ · 15 minutes. Write `softmax_loss`. In go the scores of one window, an array, and the number of the right class.
-# Out come two things: the loss, and its gradient, an array as long as the scores. One trap: $e^{1000}$ is more than
-# a computer can hold. But if the same number is subtracted from all scores, the shares stay what they are.
+# Out come two things: the loss, and its gradient, an array as long as the scores. Two traps: $e^{1000}$ is more than
+# a computer can hold. But if the same number is subtracted from all scores, the shares stay what they are. And
+# $e^{-1000}$ becomes 0, which has no logarithm. But $-\ln p_y = \ln \sum_i e^{s_i} - s_y$ needs no share.
 
 
 # %% exercise="softmax_loss"
@@ -525,7 +526,7 @@ meet("04 first loss", float(np.mean(first_losses)))
 # learnt from many labels shall not be overwritten by what few labels say in the first minutes.
 #
 # But the new layer knows nothing yet. The released code lets it learn ten times faster, and all biases twice as
-# fast as the weights. And after some thousand steps the rate falls to a tenth, so that the weights come to rest.
+# fast as the weights. And after every 20,000 steps the rate falls to a tenth, so that the weights come to rest.
 #
 # | factor | weights | biases |
 # |---|---|---|
@@ -602,7 +603,7 @@ def sgd_step(w, gradient, v, rate, momentum, decay):
 # %% [markdown]
 # With your `softmax_loss` and `sgd_step` (or the references) you can already train a last layer on its own: the rest of
 # the network stays as it is, and each window of our batch is a row of fc7. Thirty steps on the one batch, with the
-# paper's rate for a new layer.
+# rate of a new layer: ten times the paper's 0.001.
 
 # %%
 with torch.inference_mode():

@@ -51,6 +51,8 @@ def test_a_batch_by_hand():
         ([math.log(3), 0], 0, math.log(4 / 3), [-0.25, 0.25]),
         ([math.log(3), 0], 1, math.log(4), [0.75, -0.75]),
         ([1000, 0], 1, 1000, [1, -1]),
+        ([0, -3000], 1, 3000, [1, -1]),
+        ([-1000, -1000], 1, math.log(2), [0.5, -0.5]),
     ],
 )
 def test_losses_by_hand(scores, label, loss, gradient):
@@ -227,6 +229,36 @@ def loss_of_scores_as_they_are(scores, label):
     return -scores[label], scores
 
 
+def loss_with_the_mean_subtracted(scores, label):
+    with np.errstate(over="ignore", invalid="ignore"):
+        powers = np.exp(scores - scores.mean())
+        shares = powers / powers.sum()
+        return np.log(powers.sum()) - scores[label] + scores.mean(), shares - np.eye(len(scores))[label]
+
+
+def loss_kept_off_zero(scores, label):
+    powers = np.exp(scores - scores.max())
+    shares = powers / powers.sum()
+    return -np.log(shares[label] + 1e-12), shares - np.eye(len(scores))[label]
+
+
+def rate_of_nothing_where_it_is_small(*given):
+    rate = LEARNING_RATE_OF.reference(*given)
+    return rate if rate > 1e-4 else 0
+
+
+def rate_never_below(*given):
+    return max(LEARNING_RATE_OF.reference(*given), 1e-5)
+
+
+def rate_of_four_digits(*given):
+    return round(LEARNING_RATE_OF.reference(*given), 4)
+
+
+def rate_in_a_list(*given):
+    return [LEARNING_RATE_OF.reference(*given)]
+
+
 def rate_that_halves(step, is_new, is_bias, lr, drop_every):
     return lr * 0.5 ** (step // drop_every) * (10 if is_new else 1) * (2 if is_bias else 1)
 
@@ -237,6 +269,10 @@ def rate_with_the_factors_exchanged(step, is_new, is_bias, lr, drop_every):
 
 def rate_of_the_paper(step, is_new, is_bias, lr, drop_every):
     return 0.001
+
+
+def rate_that_is_no_number(step, is_new, is_bias, lr, drop_every):
+    return "small"
 
 
 def step_of_nesterov(w, gradient, v, rate, momentum, decay):
@@ -278,9 +314,16 @@ def step_of_the_first_weight(w, gradient, v, rate, momentum, decay):
         (SOFTMAX_LOSS, loss_over_all_outputs, Outcome.WRONG),
         (SOFTMAX_LOSS, loss_of_the_best, Outcome.WRONG),
         (SOFTMAX_LOSS, loss_of_scores_as_they_are, Outcome.WRONG),
+        (SOFTMAX_LOSS, loss_with_the_mean_subtracted, Outcome.WRONG),
+        (SOFTMAX_LOSS, loss_kept_off_zero, Outcome.WRONG),
+        (LEARNING_RATE_OF, rate_of_nothing_where_it_is_small, Outcome.WRONG),
+        (LEARNING_RATE_OF, rate_never_below, Outcome.WRONG),
+        (LEARNING_RATE_OF, rate_of_four_digits, Outcome.WRONG),
+        (LEARNING_RATE_OF, rate_in_a_list, Outcome.WRONG),
         (LEARNING_RATE_OF, rate_that_halves, Outcome.WRONG),
         (LEARNING_RATE_OF, rate_with_the_factors_exchanged, Outcome.WRONG),
         (LEARNING_RATE_OF, rate_of_the_paper, Outcome.WRONG),
+        (LEARNING_RATE_OF, rate_that_is_no_number, Outcome.WRONG),
         (SGD_STEP, step_of_nesterov, Outcome.WRONG),
         (SGD_STEP, step_in_place, Outcome.WRONG),
         (SGD_STEP, step_the_wrong_way_round, Outcome.WRONG),

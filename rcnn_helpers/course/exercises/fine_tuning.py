@@ -6,7 +6,7 @@ import numpy as np
 
 from rcnn_helpers import finetuning
 from rcnn_helpers.boxes import iou
-from rcnn_helpers.course.exercises.engine import Exercise, Slip
+from rcnn_helpers.course.exercises.engine import TOLERANCE, Exercise, Slip, difference
 from rcnn_helpers.course.exercises.sketch import sketch
 
 # --- what a window shows ----------------------------------------------------------------------------------------
@@ -55,6 +55,10 @@ def _labelled(boxes, objects, classes, *, enough=lambda best: best >= 0.5, choos
     overlaps = iou(boxes, objects)
     chosen = overlaps.argmax(axis=1) if choose is None else choose(overlaps)
     return np.where(enough(overlaps.max(axis=1)), classes[chosen] + 1, 0)
+
+
+def _last_that_is_near(overlaps):
+    return overlaps.shape[1] - 1 - (overlaps >= 0.5)[:, ::-1].argmax(axis=1)
 
 
 def _one_window_each(boxes, objects, classes):
@@ -123,6 +127,11 @@ WINDOW_LABELS = Exercise(
         Slip(
             lambda *given: _labelled(*given, choose=lambda overlaps: (overlaps >= 0.5).argmax(axis=1)),
             "Where a window lies on two objects you take the first. Take the one that it overlaps *most*.",
+        ),
+        Slip(
+            lambda *given: _labelled(*given, choose=_last_that_is_near),
+            "Where a window lies on two objects, the last one decides in your version. It must be the one that "
+            "the window overlaps *most*.",
         ),
         Slip(
             _without_the_one,
@@ -294,6 +303,8 @@ def _loss_cases(rng):
         ([0.0, 2.0, 0.0], 0),
         ([1000.0, 0.0], 1),  # sure and wrong; the exponential of 1000 is more than a computer can hold
         ([1000.0, 1000.0], 0),
+        ([-1000.0, -1000.0], 1),  # all powers become 0
+        ([0.0, -3000.0], 1),  # too far apart for any number but the highest score to be subtracted
     ]
     random = [(rng.normal(0, 2, size=n).round(2), int(rng.integers(n))) for n in rng.integers(2, 7, size=20)]
     return [(np.array(scores), label) for scores, label in by_hand] + random
@@ -320,6 +331,12 @@ def _overflowing(scores, label):
         return -np.log(shares[label]), shares - _one_hot(scores, label)
 
 
+def _log_of_a_vanished_share(scores, label):
+    shares = _shares(scores)
+    with np.errstate(divide="ignore"):
+        return -np.log(shares[label]), shares - _one_hot(scores, label)
+
+
 def _squared(scores, label):
     error = _shares(scores) - _one_hot(scores, label)
     return (error**2).sum(), error
@@ -338,6 +355,11 @@ SOFTMAX_LOSS = Exercise(
             _overflowing,
             "It overflows where a score is large: $e^{1000}$ is more than a computer can hold. Subtract the "
             "highest score from all first; the shares stay the same.",
+        ),
+        Slip(
+            _log_of_a_vanished_share,
+            "Your shares are right, but a very small one becomes 0, and 0 has no logarithm. Take the logarithm of "
+            "the fraction on paper first: that of a power is its exponent.",
         ),
         Slip(
             lambda scores, label: (-_loss(scores, label)[0], _loss(scores, label)[1]),
@@ -508,26 +530,35 @@ def _rate_reference(step, is_new, is_bias, lr, drop_every):
 
 
 def _rate_cases(rng):
-    # Rates of 1 and more, which no training would use: the checker tells small numbers apart only by 0.0001.
     by_hand = [
-        (0, False, False, 1.0, 800),
-        (0, True, False, 1.0, 800),
-        (0, False, True, 1.0, 800),
-        (0, True, True, 1.0, 800),
-        (799, False, False, 1.0, 800),
-        (800, False, False, 1.0, 800),  # the first step of the second part
-        (1601, True, True, 1.0, 800),
+        (0, False, False, 0.001, 20_000),
+        (0, True, False, 0.001, 20_000),
+        (0, False, True, 0.001, 20_000),
+        (0, True, True, 0.001, 20_000),
+        (19_999, True, False, 0.001, 20_000),
+        (20_000, True, False, 0.001, 20_000),  # the first step of the second part
+        (60_001, True, True, 0.001, 20_000),
     ]
     return by_hand + [
         (
             int(rng.integers(0, 300)),
             bool(rng.integers(2)),
             bool(rng.integers(2)),
-            float(rng.choice([1.0, 3.0, 5.0])),
+            float(rng.choice([0.001, 0.01, 0.03])),
             int(rng.choice([50, 100, 150])),
         )
         for _ in range(20)
     ]
+
+
+def _same_rate(answer, expected):
+    """As for any number, but however small it is, only a small *share* of it may be missing."""
+    problem = difference(answer, expected)
+    if problem and np.ndim(answer) > 0:
+        return problem
+    if abs(float(answer) - expected) <= TOLERANCE * abs(expected):
+        return None
+    return f"it gives `{float(answer):.4g}`, expected is `{expected:.4g}`."
 
 
 def _rate(step, is_new, is_bias, lr, drop_every, *, drops=None, factor=None):
@@ -544,6 +575,7 @@ LEARNING_RATE_OF = Exercise(
     minutes=10,
     reference=_rate_reference,
     cases=_rate_cases,
+    same=_same_rate,
     slips=(
         Slip(
             lambda *given: _rate(*given, drops=lambda step, every: step / every),
@@ -554,6 +586,11 @@ LEARNING_RATE_OF = Exercise(
             lambda *given: _rate(*given, drops=lambda step, every: max(step - 1, 0) // every),
             "Your rate falls one step too late. Steps count from 0: when step `drop_every` begins, so many have "
             "passed.",
+        ),
+        Slip(
+            lambda *given: _rate(*given, drops=lambda step, every: (step + 1) // every),
+            "Your rate falls one step too early. Steps count from 0, so `drop_every` steps have passed only when "
+            "step `drop_every` begins.",
         ),
         Slip(
             lambda *given: _rate(*given, drops=lambda step, every: min(step // every, 1)),
