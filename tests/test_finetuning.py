@@ -58,7 +58,13 @@ def build_tiny(n_classes):
 
 
 TINY = NetworkSpec("tiny", build_tiny, 35, (120.0, 115.0, 105.0), (60.0, 60.0, 60.0), {"pool5": (12, 2, 2)})
-networks.NETWORKS["tiny"] = TINY
+
+
+@pytest.fixture(autouse=True, scope="module")
+def tiny_on_offer():
+    networks.NETWORKS["tiny"] = TINY
+    yield
+    del networks.NETWORKS["tiny"]
 
 
 def tiny_network() -> Network:
@@ -547,6 +553,7 @@ import os, signal, sys
 sys.path.insert(0, sys.argv[1])
 from pathlib import Path
 import test_finetuning
+test_finetuning.networks.NETWORKS["tiny"] = test_finetuning.TINY
 replace, checkpoints = os.replace, []
 def kill_in_the_fourth_checkpoint(source, target):
     checkpoints.append(target) if str(target).endswith(".checkpoint") else None
@@ -610,6 +617,7 @@ sys.path.insert(0, sys.argv[1])
 from pathlib import Path
 import torch
 import test_finetuning
+test_finetuning.networks.NETWORKS["tiny"] = test_finetuning.TINY
 from rcnn_helpers import finetuning
 from rcnn_helpers.training import processes
 finetuning.fast_bfloat16 = lambda device: False
