@@ -37,9 +37,7 @@ def run_course(*, profile: str | None = None, notebooks: bool = True, record: bo
         seconds[stage] = time.perf_counter() - started
         if was_missing:
             measured[stage] = (seconds[stage], costs.peak_memory())
-        print(
-            f"  {stage:34s} {seconds[stage]:7.1f} s{'' if was_missing else '  (done before)'}", flush=True
-        )
+        print(f"  {stage:34s} {seconds[stage]:7.1f} s{'' if was_missing else '  (done before)'}", flush=True)
     recall = _recall(course)
     if notebooks:
         from rcnn_helpers.course.notebooks import run_all
