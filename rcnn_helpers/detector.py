@@ -29,10 +29,8 @@ from rcnn_helpers.candidates import Candidates, best_thresholds, pick_boxes, sup
 from rcnn_helpers.errors import DatasetError, SettingsError
 from rcnn_helpers.evaluation import Detections, evaluate
 from rcnn_helpers.images import shrink_to_fit
-from rcnn_helpers.model_files import MODEL_FORMAT, load_detector, save_detector
-from rcnn_helpers.training_regions import TrainingRegions, region_labels, regression_chunks
-
-__all__ = ["MODEL_FORMAT", "RCNN", "TrainingRegions", "best_thresholds", "region_labels", "suppress"]
+from rcnn_helpers.model_files import load_detector, save_detector
+from rcnn_helpers.training_regions import TrainingRegions, regression_chunks
 
 CLASSIFIERS = ("svm", "softmax")
 # Larger pictures are shrunk before detection: VOC's have at most 500 pixels a side, and features of a region

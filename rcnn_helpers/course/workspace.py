@@ -241,7 +241,7 @@ class Course:
 
     def _settings_key(self) -> str:
         """Hash of the settings and weights that decide the trained detector, and of how it is stored."""
-        from rcnn_helpers.detector import MODEL_FORMAT
+        from rcnn_helpers.model_files import MODEL_FORMAT
 
         return _hash([MODEL_FORMAT, asdict(self.profile), self.network.fingerprint])
 
