@@ -242,6 +242,8 @@ def ablate(options) -> None:
     from rcnn_helpers import ablation
 
     profile = settings.get_profile(options.profile)
+    if options.voc and options.pictures:
+        raise SettingsError("--pictures is for ToyVOC, which is drawn; with --voc use --max-images")
     network = options.network or profile.network
     rows = _rows(options, network)
     max_proposals = options.proposals or profile.max_proposals
@@ -256,7 +258,7 @@ def ablate(options) -> None:
         data=lambda seed: _data_to_compare_on(options, seed),
         seeds=options.seeds,
         cache=Path(options.cache) if options.cache else settings.cache_dir() / "ablation",
-        finetune_settings=_finetune_settings(rows, options.steps),
+        finetune_settings=_finetune_settings(rows, options),
         weights=_weights(options.weights, network),
         finetuned=options.finetuned,
         max_proposals=max_proposals,
@@ -319,7 +321,7 @@ def _data_to_compare_on(options, seed: int):
     from rcnn_helpers.datasets.voc import VOCDataset
 
     if options.voc is None:
-        drawn = open_toyvoc(options.split, profile=options.profile, seed=seed)
+        drawn = open_toyvoc(options.split, profile=options.profile, seed=seed, counts=options.pictures)
         root, classes = drawn.root, _class_list(options) or drawn.classes
     else:
         root, classes = options.voc, _class_list(options)
@@ -330,10 +332,20 @@ def _data_to_compare_on(options, seed: int):
     return training_images(train, options.max_images, seed=seed), _some_images(test, options.max_test_images)
 
 
-def _finetune_settings(rows, steps: int | None) -> dict:
+def _finetune_settings(rows, options) -> dict:
     from rcnn_helpers.finetuning import settings_for
 
-    return {row.network: settings_for(row.network, steps=steps) for row in rows}
+    changes = {
+        "steps": options.steps,
+        "batch_size": options.batch_size,
+        "positives": _positives_of(options.batch_size),
+    }
+    return {row.network: settings_for(row.network, **changes) for row in rows}
+
+
+def _positives_of(batch_size: int | None) -> int | None:
+    """The paper's share of positives, 32 of 128, in a batch of another size."""
+    return None if batch_size is None else max(1, batch_size // 4)
 
 
 def _weights(given: list[str], network: str) -> dict[str, str]:
@@ -422,16 +434,13 @@ def _settings_of_finetuning(options):
     """The network's default settings, changed where an option says so."""
     from rcnn_helpers.finetuning import SVM_LABELS, settings_for
 
-    positives = options.positives
-    if positives is None and options.batch_size:
-        positives = max(1, options.batch_size // 4)  # the paper's share: 32 of 128
     return settings_for(
         options.network,
         steps=options.steps,
         lr=options.lr,
         lr_drop_every=options.lr_drop_every,
         batch_size=options.batch_size,
-        positives=positives,
+        positives=_positives_of(options.batch_size) if options.positives is None else options.positives,
         seed=options.seed,
         **(SVM_LABELS if options.labels == "ground_truth" else {}),
     )
@@ -728,6 +737,12 @@ def _parser() -> argparse.ArgumentParser:
         choices=sorted(settings.PROFILES),
         help="sets network, proposals and ToyVOC's number of pictures (default: laptop)",
     )
+    command.add_argument(
+        "--pictures",
+        type=_picture_counts,
+        metavar="TRAIN,VAL,TEST",
+        help="draw so many pictures of ToyVOC, instead of the profile's; larger sets contain the smaller ones",
+    )
     command.add_argument("--classes", metavar="A,B", help="these classes only")
     command.add_argument(
         "--max-images", type=_positive, metavar="N", help="train on N images, most of them with the classes"
@@ -764,6 +779,12 @@ def _parser() -> argparse.ArgumentParser:
         "--finetuned", metavar="FILE", help="weights that rcnn finetune has written, for a single seed"
     )
     command.add_argument("--steps", type=_positive, metavar="N", help="steps of fine-tuning")
+    command.add_argument(
+        "--batch-size",
+        type=_positive,
+        metavar="N",
+        help="windows of a step of fine-tuning, a quarter of them positives (default: the network's)",
+    )
     command.add_argument("--proposals", type=_positive, metavar="N", help="boxes an image")
     command.add_argument(
         "--metric", default="11point", choices=["11point", "area"], help="(default: 11point)"
@@ -914,6 +935,15 @@ def _seeds(text: str) -> tuple[int, ...]:
     if not all(part.isascii() and part.isdigit() for part in parts):
         raise argparse.ArgumentTypeError(f"{text!r} is not a list of whole numbers such as 0,1,2")
     return tuple(map(int, parts))
+
+
+def _picture_counts(text: str) -> dict[str, int]:
+    counts = [part.strip() for part in text.split(",")]
+    if len(counts) != 3 or not all(part.isascii() and part.isdigit() and int(part) for part in counts):
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is not three numbers from 1 on, of train, val and test pictures, such as 430,70,100"
+        )
+    return dict(zip(("train", "val", "test"), map(int, counts), strict=True))
 
 
 def _fraction(text: str) -> float:

@@ -651,15 +651,43 @@ def test_the_command_draws_toyvoc_with_each_seed(open_tiny, tmp_path, measured, 
 
     opened = []
 
-    def fake(split, *, profile, seed):
-        opened.append((split, profile, seed))
+    def fake(split, *, profile, seed, counts):
+        opened.append((profile, seed, counts))
         return open_tiny(split, seed)
 
     monkeypatch.setattr(toyvoc, "open_toyvoc", fake)
     arguments = ["ablate", "--split", "train", "--test-split", "test", "--profile", "smoke", "--seeds", "0,1"]
-    assert main([*arguments, "--cache", str(tmp_path), "--tables", "table2,classifier"]) == 0
-    assert {(profile, seed) for _, profile, seed in opened} == {("smoke", 0), ("smoke", 1)}
+    arguments += ["--cache", str(tmp_path), "--tables", "table2,classifier"]
+    assert main(arguments) == 0
+    assert opened == [("smoke", 0, None), ("smoke", 1, None)]
     assert len(measured) == 2 * (7 + 1)
+
+    opened.clear()
+    assert main([*arguments, "--pictures", "430, 70, 100"]) == 0
+    assert opened[0] == ("smoke", 0, {"train": 430, "val": 70, "test": 100})
+
+
+def test_the_commands_batch_size_goes_to_fine_tuning(open_tiny, tmp_path, monkeypatch):
+    from rcnn_helpers import ablation
+
+    def stop(rows, *, finetune_settings, **options):
+        given.update(finetune_settings)
+        raise DatasetError("far enough")
+
+    given = {}
+    monkeypatch.setattr(ablation, "ablate", stop)
+    arguments = [
+        "ablate",
+        "--voc",
+        str(open_tiny("train").root),
+        "--split",
+        "train",
+        "--cache",
+        str(tmp_path),
+    ]
+    assert main([*arguments, "--batch-size", "40", "--steps", "6"]) == 1
+    chosen = given["quarter_tnet"]
+    assert (chosen.batch_size, chosen.positives, chosen.steps) == (40, 10, 6)
 
 
 @pytest.mark.parametrize(
@@ -668,6 +696,7 @@ def test_the_command_draws_toyvoc_with_each_seed(open_tiny, tmp_path, measured, 
         (["--row", "layer=fc9"], "no layer 'fc9'"),
         (["--split", "trainval", "--test-split", "train"], "both trained on and judged"),
         (["--classes", "car,dgo"], "no object of dgo"),
+        (["--pictures", "430,70,100"], "with --voc use --max-images"),
         (["--finetuned", "nothing.safetensors"], "rcnn finetune --out"),
         (["--weights", "alexnet=random", "--row", "fine_tuned=no"], "weights are given for alexnet"),
     ],
@@ -680,7 +709,16 @@ def test_the_command_says_what_is_wrong(open_tiny, tmp_path, arguments, message,
     assert message in error and "Traceback" not in error
 
 
-@pytest.mark.parametrize("arguments", [["--tables", "table9"], ["--seeds", "one"], ["--seeds", "0,-1"]])
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["--tables", "table9"],
+        ["--seeds", "one"],
+        ["--seeds", "0,-1"],
+        ["--pictures", "200"],
+        ["--pictures", "9,0,9"],
+    ],
+)
 def test_wrong_usage_of_the_command(arguments, capsys):
     with pytest.raises(SystemExit) as error:
         main(["ablate", *arguments])

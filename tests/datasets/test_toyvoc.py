@@ -367,18 +367,18 @@ def test_a_scene_depends_on_its_seed_split_and_number_alone():
 # Files -----------------------------------------------------------------------------------------------------
 
 
+TINY = {"train": 2, "val": 1, "test": 1}
+
+
 @pytest.fixture(scope="module")
 def rendered(tmp_path_factory):
     """A tiny ToyVOC and a tiny auxiliary set, each rendered by one process and by two."""
-    patch = pytest.MonkeyPatch()
-    patch.setitem(PROFILES, "tiny", Profile("tiny", 2, 1, 1, "quarter_tnet", "fc7", 10))
     roots = {jobs: tmp_path_factory.mktemp(f"jobs{jobs}") for jobs in (1, 2)}
     opened = {
-        jobs: toyvoc.open_toyvoc("trainval", profile="tiny", root=roots[jobs], n_jobs=jobs) for jobs in roots
+        jobs: toyvoc.open_toyvoc("trainval", counts=TINY, root=roots[jobs], n_jobs=jobs) for jobs in roots
     }
     extra = {jobs: toyvoc.open_auxiliary("val", n_scenes=2, root=roots[jobs], n_jobs=jobs) for jobs in roots}
-    yield SimpleNamespace(roots=roots, toyvoc=opened, auxiliary=extra)
-    patch.undo()
+    return SimpleNamespace(roots=roots, toyvoc=opened, auxiliary=extra)
 
 
 def test_files_do_not_depend_on_the_number_of_workers(rendered):
@@ -443,25 +443,48 @@ def test_auxiliary_toys_hardly_overlap(rendered):
 
 def test_a_rendered_set_is_opened_not_rendered_anew(rendered, monkeypatch):
     monkeypatch.setattr(dataset, "_render_into", lambda *_, **__: pytest.fail("rendered again"))
-    again = toyvoc.open_toyvoc("test", profile="tiny", root=rendered.roots[1])
+    again = toyvoc.open_toyvoc("test", counts=TINY, root=rendered.roots[1])
     assert again.ids == ["test_000000"]
 
 
+def test_a_larger_set_begins_with_the_pictures_of_a_smaller_one(rendered, tmp_path):
+    fewer = toyvoc.open_toyvoc("trainval", counts={**TINY, "train": 1}, root=tmp_path, n_jobs=1)
+    assert fewer.ids == ["train_000000", "val_000000"]
+    for image_id in fewer.ids:
+        for name in (f"JPEGImages/{image_id}.jpg", f"Annotations/{image_id}.xml"):
+            assert (fewer.root / name).read_bytes() == (rendered.toyvoc[1].root / name).read_bytes()
+
+
+def test_a_profile_says_how_many_pictures_there_are(tmp_path, monkeypatch):
+    monkeypatch.setitem(PROFILES, "tiny", Profile("tiny", 5, 3, 2, "quarter_tnet", "fc7", 10))
+    asked = []
+
+    def stop(folder, counts, *_, **__):
+        asked.append(counts)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(dataset, "_render_into", stop)
+    with pytest.raises(KeyboardInterrupt):
+        toyvoc.open_toyvoc("train", profile="tiny", root=tmp_path)
+    assert asked == [{"train": 5, "val": 3, "test": 2}]
+
+
 def test_killed_rendering_leaves_nothing(tmp_path, monkeypatch):
-    monkeypatch.setitem(PROFILES, "tiny", Profile("tiny", 1, 1, 1, "quarter_tnet", "fc7", 10))
 
     def interrupted(*_):
         raise KeyboardInterrupt
 
     monkeypatch.setattr(dataset, "_write_scene", interrupted)
     with pytest.raises(KeyboardInterrupt):
-        toyvoc.open_toyvoc("train", profile="tiny", root=tmp_path, n_jobs=1)
+        toyvoc.open_toyvoc("train", counts=TINY, root=tmp_path, n_jobs=1)
     assert list(tmp_path.iterdir()) == []
 
 
 def test_wrong_requests_name_the_remedy(rendered, tmp_path):
     with pytest.raises(DatasetError, match="choose one of train, val, trainval, test"):
         toyvoc.open_toyvoc("training")
+    with pytest.raises(DatasetError, match="from 1 on for each of train, val, test"):
+        toyvoc.open_toyvoc("train", counts={"train": 5, "val": 0, "test": 1})
     with pytest.raises(DatasetError, match="choose train or val"):
         toyvoc.open_auxiliary("test", n_scenes=1)
     with pytest.raises(DatasetError, match="rendered by open_toyvoc"):

@@ -1,6 +1,7 @@
 """ToyVOC on disk: rendered once into the cache, in true PASCAL VOC layout."""
 
 import os
+from collections.abc import Mapping
 from dataclasses import asdict, fields
 from pathlib import Path
 
@@ -58,6 +59,7 @@ def open_toyvoc(
     *,
     profile: str | None = None,
     seed: int = 0,
+    counts: Mapping[str, int] | None = None,
     root=None,
     n_jobs: int | None = None,
 ) -> VOCDataset:
@@ -70,6 +72,9 @@ def open_toyvoc(
         Name of the profile that sets the number of images (see `rcnn_helpers.settings.PROFILES`).
     seed : int
         Another seed gives other pictures.
+    counts : mapping of str to int, optional
+        Pictures of ``"train"``, ``"val"`` and ``"test"``, instead of the profile's. Fewer pictures of a split are
+        the first of more: sets of different size have their pictures in common.
     root : path-like, optional
         Folder in which the data set's own folder is made; the cache by default.
     n_jobs : int, optional
@@ -82,8 +87,7 @@ def open_toyvoc(
     """
     if split not in TOYVOC_SPLITS:
         raise DatasetError(f"ToyVOC has no split {split!r}; choose one of {', '.join(TOYVOC_SPLITS)}")
-    chosen = get_profile(profile)
-    counts = {"train": chosen.train_images, "val": chosen.val_images, "test": chosen.test_images}
+    counts = _profile_counts(profile) if counts is None else _checked_counts(counts)
     name = f"toyvoc-v{KIT_VERSION}-seed{seed}-" + "-".join(str(count) for count in counts.values())
     folder = Path(cache_dir() if root is None else root) / name
     if not folder.is_dir():
@@ -93,6 +97,20 @@ def open_toyvoc(
             folder, counts, lists, CATEGORIES, seed=seed, n_jobs=n_jobs, title="ToyVOC", with_masks=True
         )
     return VOCDataset(folder, split, classes=CATEGORIES)
+
+
+def _profile_counts(profile: str | None) -> dict[str, int]:
+    chosen = get_profile(profile)
+    return {"train": chosen.train_images, "val": chosen.val_images, "test": chosen.test_images}
+
+
+def _checked_counts(counts: Mapping[str, int]) -> dict[str, int]:
+    parts = ("train", "val", "test")
+    if set(counts) != set(parts) or not all(counts[part] >= 1 for part in parts):
+        raise DatasetError(
+            f"counts of pictures are {dict(counts)}; give a number from 1 on for each of {', '.join(parts)}"
+        )
+    return {part: int(counts[part]) for part in parts}
 
 
 def open_auxiliary(
