@@ -726,6 +726,6 @@ def test_wrong_usage_of_the_command(arguments, capsys):
 
 
 def test_the_tables_on_offer_are_those_of_the_package():
-    from rcnn_helpers import cli
+    from rcnn_helpers.cli import options
 
-    assert tuple(TABLES) == cli.TABLES
+    assert tuple(TABLES) == options.TABLES

@@ -7,7 +7,8 @@ import sys
 import numpy as np
 import pytest
 
-from rcnn_helpers.cli import main, training_images
+from rcnn_helpers.cli import main
+from rcnn_helpers.cli.data import training_images
 from rcnn_helpers.images import write_image
 
 
@@ -171,13 +172,14 @@ def test_a_layer_or_device_that_is_not_there_is_refused(option, toy_folder, tmp_
 
 
 def test_the_names_on_offer_are_those_of_the_package():
-    from rcnn_helpers import cli, detector
+    from rcnn_helpers import detector
+    from rcnn_helpers.cli import options
     from rcnn_helpers.networks import NETWORKS
     from rcnn_helpers.proposals.selective_search import MODES
 
-    assert set(cli.NETWORKS) == set(NETWORKS)
-    assert set(cli.MODES) == set(MODES)
-    assert cli.CLASSIFIERS == detector.CLASSIFIERS
+    assert set(options.NETWORKS) == set(NETWORKS)
+    assert set(options.MODES) == set(MODES)
+    assert options.CLASSIFIERS == detector.CLASSIFIERS
 
 
 @pytest.mark.parametrize(

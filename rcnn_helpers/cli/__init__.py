@@ -1,0 +1,54 @@
+"""The ``rcnn`` command: thin over the package, one subcommand a task.
+
+Each module holds a few commands and the parsers of their options; `options`, `data` and `output` hold what they
+share.
+
+Exit status: 0 on success, 1 for bad input or missing files (with a message that says what to do, never a
+traceback), 2 for wrong usage, 130 after Ctrl-C.
+"""
+
+import argparse
+import os
+import shlex
+import sys
+
+from rcnn_helpers.cli import ablation, course, detection, fine_tuning, proposals
+from rcnn_helpers.errors import RCNNError
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the command line and return its exit status."""
+    arguments = sys.argv[1:] if arguments is None else arguments
+    options = _parser().parse_args(arguments)
+    options.command_line = shlex.join(["rcnn", *arguments])
+    try:
+        return options.run(options) or 0
+    except RCNNError as error:
+        print(f"rcnn {options.command}: {error}", file=sys.stderr)
+        return 1
+    except OSError as error:
+        print(f"rcnn {options.command}: {error.strerror or error}: {error.filename or ''}", file=sys.stderr)
+        return 1
+    except BrokenPipeError:
+        return 1
+    except KeyboardInterrupt:
+        if os.environ.get("RANK", "0") != "0":
+            return 130  # under torchrun the first process speaks for all
+        print(
+            f"\nrcnn {options.command}: interrupted; what was computed is kept, "
+            "and the same command goes on from there",
+            file=sys.stderr,
+        )
+        return 130
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="rcnn",
+        description="R-CNN (Girshick et al., arXiv 1311.2524), step by step: propose, train, detect, evaluate.",
+        epilog="Without --voc, commands work on ToyVOC, the data set that is drawn on this machine.",
+    )
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    for group in (proposals, fine_tuning, detection, ablation, course):
+        group.add(commands)
+    return parser

@@ -1,0 +1,61 @@
+"""Options that commands have in common, and what their values can be."""
+
+import argparse
+
+# Written out here so that --help and a mistyped name need no heavy import; a test keeps them true.
+MODES = ("fast", "fast_uijlings", "quality", "single")
+CLASSIFIERS = ("svm", "softmax")
+LABELS = ("overlap", "ground_truth")
+NETWORKS = ("quarter_tnet", "tnet", "alexnet", "vgg16", "squeezenet1_1")
+TABLES = ("table2", "classifier", "warp", "negatives", "positives", "labels", "iteration", "table3")
+
+
+def add_parser(commands, name, run, summary) -> argparse.ArgumentParser:
+    """The parser of a new command: `run` is called with its options, and explains it."""
+    parser = commands.add_parser(name, help=summary, description=run.__doc__.strip())
+    parser.set_defaults(run=run)
+    return parser
+
+
+def data_options(parser, *, split: str) -> None:
+    """Which images: a folder and a split of it, by default `split`."""
+    parser.add_argument("--voc", metavar="DIR", help="folder in VOC layout, the one that holds JPEGImages")
+    parser.add_argument(
+        "--split", default=split, metavar="NAME", help="list in ImageSets/Main (default: %(default)s)"
+    )
+
+
+def device_options(parser) -> None:
+    """Where it is computed and kept."""
+    parser.add_argument("--device", help="cuda, mps or cpu (default: the best one present)")
+    parser.add_argument(
+        "--cache", metavar="DIR", help="folder for proposals and features that may be used again"
+    )
+
+
+def common_options(parser) -> None:
+    """Seed and result file."""
+    parser.add_argument("--seed", type=int, default=0, help="decides everything random (default: 0)")
+    parser.add_argument("--json", metavar="FILE", help="write the results there as well")
+
+
+def positive(text: str) -> int:
+    """A whole number above zero."""
+    try:
+        value = int(text)
+    except ValueError:
+        value = 0
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number above zero")
+    return value
+
+
+def fraction(text: str) -> float:
+    """A number from 0 to 1."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
+    if not 0 <= value <= 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number from 0 to 1")
+    return value

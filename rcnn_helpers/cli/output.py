@@ -1,0 +1,42 @@
+"""What commands print and write."""
+
+import sys
+
+
+def print_seconds(seconds: dict[str, float]) -> None:
+    """One line a stage."""
+    for stage, value in seconds.items():
+        print(f"  {stage:16s} {value:8.1f} s")
+
+
+def percent(fraction: float) -> float | None:
+    """A fraction in percent; None for NaN, which JSON does not have."""
+    return None if fraction != fraction else 100 * float(fraction)
+
+
+def save_json(path, value) -> None:
+    """Write a result to the file of ``--json``, if there is one."""
+    if path:
+        from rcnn_helpers.storage import write_json
+
+        write_json(path, value)
+
+
+def provenance(options) -> dict[str, str]:
+    """Where and when a result came about, and how to get it again."""
+    import datetime
+
+    from rcnn_helpers.course.costs import machine
+
+    return {
+        "command": options.command_line,
+        "machine": machine(),
+        "date": datetime.date.today().isoformat(),
+    }
+
+
+def progress_bar(items, description: str):
+    """The items, with a bar where somebody looks on."""
+    from tqdm.auto import tqdm
+
+    return tqdm(items, desc=description, unit="image", leave=False, disable=not sys.stderr.isatty())
