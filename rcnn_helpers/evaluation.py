@@ -10,8 +10,8 @@ The rules, as `VOCevaldet.m` has them, for one class:
   true positive.
 - Recall is counted over the objects not marked ``difficult``.
 - Average precision is the mean, over the recalls 0, 0.1, ..., 1, of the best precision at that recall or more
-  (``"11point"``, VOC 2007 and the R-CNN paper), or the area under that curve of best precisions (``"area"``,
-  VOC 2010 and later).
+  (``"11point"``, VOC 2007 and the R-CNN paper), the same over 0, 0.01, ..., 1 (``"101point"``, COCO and TIDE),
+  or the area under that curve of best precisions (``"area"``, VOC 2010 and later).
 
 Boxes are half-open here, so the development kit's "+1" is already in them.
 """
@@ -26,7 +26,8 @@ from rcnn_helpers.boxes import as_boxes
 from rcnn_helpers.errors import DatasetError
 from rcnn_helpers.settings import MATCH_IOU
 
-METRICS = ("11point", "area")
+METRICS = ("11point", "101point", "area")
+_RECALL_STEPS = {"11point": 10, "101point": 100}
 OUTCOMES = ("tp", "fp", "duplicate", "ignored")
 _TP, _FP, _DUPLICATE, _IGNORED = range(len(OUTCOMES))
 
@@ -328,7 +329,7 @@ def evaluate(
         Its `classes` are the ones evaluated; a class without detections has an AP of 0.
     dataset : VOCDataset or GroundTruth
         *All* its images count, also those in which nothing was detected.
-    metric : {"11point", "area"}
+    metric : {"11point", "101point", "area"}
     match_iou : float
         A detection is right from this IoU on.
 
@@ -393,8 +394,8 @@ def average_precision(recall, precision, *, metric: str = "11point") -> float:
     recall, precision : array-like of shape [P]
         After each detection, best score first; recall never falls. A NaN precision (nothing counted yet) does
         not matter.
-    metric : {"11point", "area"}
-        Eleven recalls (VOC 2007) or the exact area (VOC 2010 and later).
+    metric : {"11point", "101point", "area"}
+        Eleven recalls (VOC 2007), COCO's 101, or the exact area (VOC 2010 and later).
     """
     _check_metric(metric)
     recall = np.asarray(recall, dtype=np.float64)
@@ -411,7 +412,8 @@ def average_precision(recall, precision, *, metric: str = "11point") -> float:
     if metric == "area":
         return float(np.sum(np.diff(recall, prepend=0.0) * best))
     # 0.3 as a float may lie above 3/10 computed from counts; recalls are much further apart than the slack.
-    thresholds = np.arange(11) / 10 - 1e-9
+    steps = _RECALL_STEPS[metric]
+    thresholds = np.arange(steps + 1) / steps - 1e-9
     reached = np.searchsorted(recall, thresholds, side="left")
     return float(np.append(best, 0.0)[reached].mean())
 

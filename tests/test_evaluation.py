@@ -180,6 +180,21 @@ def test_eleven_points_at_recalls_of_exactly_k_tenths(n_positives):
         assert average_precision(recall, np.ones(found)) == pytest.approx((k + 1 if k else 0) / 11)
 
 
+def test_a_hundred_and_one_points_by_hand():
+    # Two of three objects: recalls 0 to 0.33 at precision 1, 0.34 to 0.66 at 2/3, the other 34 out of reach.
+    recall, precision = [1 / 3, 1 / 3, 2 / 3], [1, 1 / 2, 2 / 3]
+    assert average_precision(recall, precision, metric="101point") == pytest.approx((34 + 33 * 2 / 3) / 101)
+
+
+@pytest.mark.parametrize("n_positives", [7, 29, 100, 300])
+def test_a_hundred_and_one_points_at_recalls_of_exactly_k_hundredths(n_positives):
+    for found in range(1, n_positives + 1):
+        reached = sum(k * n_positives <= 100 * found for k in range(101))
+        recall = np.arange(1, found + 1) / n_positives
+        ap = average_precision(recall, np.ones(found), metric="101point")
+        assert ap == pytest.approx(reached / 101)
+
+
 def test_average_precision_takes_curves_that_begin_with_nothing_counted():
     recall, precision = [0, 0, 0.5], [np.nan, np.nan, 1]
     assert average_precision(recall, precision) == pytest.approx(6 / 11)
@@ -236,12 +251,13 @@ def ap_loop(tp, fp, n_positives, metric):
     if n_positives == 0:
         return np.nan
     precision = [t / (t + f) if t + f else 0.0 for t, f in zip(tp, fp, strict=True)]
-    if metric == "11point":
+    if metric.endswith("point"):
+        steps = int(metric.removesuffix("point")) - 1
         levels = [
-            max((p for p, t in zip(precision, tp, strict=True) if 10 * t >= k * n_positives), default=0)
-            for k in range(11)
+            max((p for p, t in zip(precision, tp, strict=True) if steps * t >= k * n_positives), default=0)
+            for k in range(steps + 1)
         ]
-        return sum(levels) / 11
+        return sum(levels) / len(levels)
     area, found = 0.0, 0
     for i, t in enumerate(tp):
         if t > found:
@@ -279,7 +295,7 @@ def random_case(rng, *, n_images=12, n_objects=70, n_detections=1000, difficult=
     return truth, detections
 
 
-@pytest.mark.parametrize("metric", ["11point", "area"])
+@pytest.mark.parametrize("metric", ["11point", "101point", "area"])
 @pytest.mark.parametrize("seed", range(10))
 def test_agrees_with_a_literal_loop_on_ties_and_exact_halves(seed, metric):
     truth, detections = random_case(np.random.default_rng(seed))
@@ -292,11 +308,13 @@ def test_agrees_with_a_literal_loop_on_ties_and_exact_halves(seed, metric):
         assert result.ap[name] == pytest.approx(ap[name], abs=1e-12)
 
 
-def test_agrees_with_pycocotools_where_its_rules_are_the_same(rng):
+@pytest.mark.parametrize(("metric", "recalls"), [("11point", np.arange(11) / 10), ("101point", None)])
+def test_agrees_with_pycocotools_where_its_rules_are_the_same(rng, metric, recalls):
     coco_module = pytest.importorskip("pycocotools.coco")
     cocoeval = pytest.importorskip("pycocotools.cocoeval")
     # One object of a class in an image, none difficult: falling back on a second-best object cannot happen.
-    n_images, classes = 150, ("cat", "dog")
+    # No recall k/149 lies on a hundredth, where rounding would decide.
+    n_images, classes = 149, ("cat", "dog")
     top_left = rng.uniform(0, 100, (n_images * 2, 2))
     boxes = np.concatenate([top_left, top_left + rng.uniform(20, 60, (n_images * 2, 2))], axis=1)
     truth = GroundTruth(
@@ -353,13 +371,14 @@ def test_agrees_with_pycocotools_where_its_rules_are_the_same(rng):
         )
         evaluation = cocoeval.COCOeval(coco, results, "bbox")
         evaluation.params.iouThrs = np.array([0.5])
-        evaluation.params.recThrs = np.arange(11) / 10
+        if recalls is not None:  # else COCO's own
+            evaluation.params.recThrs = recalls
         evaluation.params.maxDets = [10_000]
         evaluation.params.areaRng, evaluation.params.areaRngLbl = [[0, 1e10]], ["all"]
         evaluation.evaluate()
         evaluation.accumulate()
     theirs = evaluation.eval["precision"][0, :, :, 0, 0].mean(axis=0)
-    ours = evaluate(detections, truth).ap
+    ours = evaluate(detections, truth, metric=metric).ap
     assert 0.1 < theirs.min() < 0.95
     assert list(ours.values()) == pytest.approx(theirs, abs=1e-6)
 
