@@ -22,9 +22,9 @@ def run_course(*, profile: str | None = None, notebooks: bool = True, record: bo
     Returns
     -------
     dict
-        ``rows`` (``"R-CNN FT fc7"`` and ``"R-CNN FT fc7 BB"``, as in the paper's Table 2; each with ``ap``, class
-        to percent, and ``mAP``, percent), ``recall`` (of the proposals on test at 0.5 IoU) and ``seconds`` (stage
-        to seconds); also written to ``result.json`` in the course's cache folder.
+        ``rows`` (``"R-CNN fc7"``, ``"R-CNN FT fc7"`` and ``"R-CNN FT fc7 BB"``, as in the paper's Table 2; each
+        with ``ap``, class to percent, and ``mAP``, percent), ``recall`` (of the proposals on test at 0.5 IoU) and
+        ``seconds`` (stage to seconds); also written to ``result.json`` in the course's cache folder.
     """
     course = Course(profile)
     print(f"The course on ToyVOC, profile {course.profile.name}, device {course.device}")
@@ -51,6 +51,7 @@ def run_course(*, profile: str | None = None, notebooks: bool = True, record: bo
         "profile": course.profile.name,
         "device": course.device,
         "rows": {
+            f"R-CNN {course.profile.layer}": _in_percent(course.evaluation_before_fine_tuning),
             f"R-CNN FT {course.profile.layer}": _in_percent(course.evaluation_without_regression),
             f"R-CNN FT {course.profile.layer} BB": _in_percent(course.evaluation),
         },
@@ -78,13 +79,13 @@ def _print_result(course: Course, result: dict) -> None:
         f"\nAverage precision on ToyVOC test ({len(course.test.ids)} images), %, VOC 2007's 11-point metric"
     )
     names, rows = list(result["rows"]), result["rows"].values()
-    print(f"  {'':16s} {names[0]:>16s} {names[1]:>16s}")
+    print(f"  {'':16s}" + "".join(f" {name:>16s}" for name in names))
     for name in course.test.classes:
         print(f"  {name:16s}" + "".join(f" {row['ap'][name]:16.1f}" for row in rows))
     print(f"  {'mean':16s}" + "".join(f" {row['mAP']:16.1f}" for row in rows))
     print(
         "FT: SVMs on features of the fine-tuned network. BB: box regression moves each box before suppression.\n"
-        "Both rows are the same network, SVMs and scores; the names are those of the paper's Table 2."
+        "The two rows with FT are the same network, SVMs and scores; the names are those of the paper's Table 2."
     )
     print(f"Recall of the proposals at 0.5 IoU: {100 * result['recall']:.1f} %")
     print(f"All stages and notebooks: {sum(result['seconds'].values()) / 60:.1f} min")

@@ -15,17 +15,28 @@ from rcnn_helpers.errors import SettingsError
 
 # The stages in their order, and those that each notebook builds on. Up to fine-tuning (04) the notebooks look at
 # the pre-trained network, from there on at the fine-tuned one.
-STAGES = ("pictures", "proposals", "fine-tuning", "features", "detector", "detections")
+STAGES = (
+    "pictures",
+    "proposals",
+    "fine-tuning",
+    "features",
+    "detector",
+    "detections",
+    "before fine-tuning",
+    "units",
+)
 NEEDS = {
-    "00": STAGES,
+    "00": STAGES[:6],
     "01": STAGES[:1],
     "02": STAGES[:2],
     "03": STAGES[:2],
     "04": STAGES[:2],
     "05": STAGES[:4],
-    "06": STAGES,
-    "07": STAGES,
+    "06": STAGES[:6],
+    "07": STAGES[:6],
 }
+# Networks whose pool5 units can be compared (sec. 3.1): as the course uses it, as it came, and an untrained one.
+UNIT_NETWORKS = ("fine-tuned", "pre-trained", "random")
 
 
 class Course:
@@ -62,6 +73,11 @@ class Course:
             _ = self.detector
         elif stage == "detections":
             _ = self.detections, self.detections_without_regression
+        elif stage == "before fine-tuning":
+            _ = self.detections_before_fine_tuning
+        elif stage == "units":
+            for name in UNIT_NETWORKS:
+                self.unit_index(name)
         else:
             raise SettingsError(f"there is no stage {stage!r}; there are {', '.join(STAGES)}")
 
@@ -83,8 +99,15 @@ class Course:
         if not is_finetuned:
             return False
         if stage == "features":
-            return _are_all_there(self._store().ids(), train=train, val=val, test=test)
-        return any(self.folder.glob(f"{stage}-{self._settings_key()}-*"))
+            return _are_all_there(self._store(self.network).ids(), train=train, val=val, test=test)
+        if stage == "before fine-tuning":
+            return any(self.folder.glob(f"untuned-{self._settings_key(self.pretrained)}-*"))
+        if stage == "units":
+            return all(
+                any(self.folder.glob(f"units-{self._settings_key(self._unit_network(name))}-*"))
+                for name in UNIT_NETWORKS
+            )
+        return any(self.folder.glob(f"{stage}-{self._settings_key(self.network)}-*"))
 
     def dataset(self, split: str):
         """ToyVOC's `split`: train, val, trainval or test."""
@@ -150,23 +173,28 @@ class Course:
         key = _hash([asdict(self.profile), asdict(settings_for(name)), NETWORKS[name].digest])
         return self.folder / f"{name}-{key}.safetensors"
 
-    def new_detector(self):
-        """A detector with the profile's settings, not trained yet."""
+    def new_detector(self, network=None, **options):
+        """A detector with the profile's settings, not trained yet; by default on the fine-tuned network."""
         from rcnn_helpers.detector import RCNN
 
-        return RCNN(self.network, layer=self.profile.layer, max_proposals=self.profile.max_proposals)
+        settings = {"layer": self.profile.layer, "max_proposals": self.profile.max_proposals}
+        return RCNN(network or self.network, **settings | options)
 
-    def features(self, split: str):
-        """The store that holds pool5 of every region of a split, filled; deeper layers follow from it."""
-        return self.new_detector().extract(
-            self.dataset(split), self.proposals(split), store=self._store(), progress=self.progress
+    def features(self, split: str, network=None):
+        """The store that holds pool5 of every region of a split, filled; deeper layers follow from it.
+
+        By default it is that of the fine-tuned network.
+        """
+        network = network or self.network
+        return self.new_detector(network).extract(
+            self.dataset(split), self.proposals(split), store=self._store(network), progress=self.progress
         )
 
-    def _store(self):
-        """The store of all features, whatever is in it yet."""
+    def _store(self, network):
+        """The store of all features of a network, whatever is in it yet."""
         from rcnn_helpers.features import FeatureStore
 
-        return FeatureStore(self.folder / "features", network=self.network)
+        return FeatureStore(self.folder / "features", network=network)
 
     @cached_property
     def detector(self):
@@ -189,33 +217,102 @@ class Course:
     @cached_property
     def detections(self):
         """The detector's output on the test images."""
-        return self._detect("detections")
+        return self._kept_detections(
+            self._result("detections", "trainval", "test"), lambda: self._detect(self.detector)
+        )
 
     @cached_property
     def detections_without_regression(self):
         """The same detector's output where it leaves every box at its proposal."""
-        return self._detect("unregressed", box_regression=False)
+        return self._kept_detections(
+            self._result("unregressed", "trainval", "test"),
+            lambda: self._detect(self.detector, box_regression=False),
+        )
 
-    def _detect(self, name: str, **options):
+    @cached_property
+    def detections_before_fine_tuning(self):
+        """The output of SVMs on the pre-trained network, without box regression: the paper's row R-CNN fc7."""
+        return self._kept_detections(
+            self._result("untuned", "trainval", "test", network=self.pretrained), self._detect_untuned
+        )
+
+    def _detect_untuned(self):
+        detector = self.new_detector(self.pretrained, box_regression=False)
+        detector.fit(
+            self.trainval,
+            proposals=self.proposals("trainval"),
+            store=self.features("trainval", self.pretrained),
+            progress=self.progress,
+        )
+        return self._detect(detector)
+
+    def _detect(self, detector, **options):
+        """What a detector finds on the test images."""
+        return detector.detect_dataset(
+            self.test,
+            proposals=self.proposals("test"),
+            store=self.features("test", detector.network),
+            progress=self.progress,
+            **options,
+        )
+
+    def _kept_detections(self, path: Path, compute):
         """Detections on the test images, read if they have been computed before."""
         from safetensors.numpy import load_file, save
 
         from rcnn_helpers.evaluation import Detections
         from rcnn_helpers.storage import atomic_write
 
-        path = self._result(name, "trainval", "test")
         if path.exists():
             return Detections(self.test.ids, self.test.classes, **load_file(path))
-        found = self.detector.detect_dataset(
-            self.test,
-            proposals=self.proposals("test"),
-            store=self.features("test"),
-            progress=self.progress,
-            **options,
-        )
+        found = compute()
         columns = {name: getattr(found, name) for name in ("image_index", "class_index", "scores", "boxes")}
         atomic_write(path, lambda file: file.write(save(columns)))
         return found
+
+    def unit_index(self, name: str = "fine-tuned"):
+        """The top regions of every pool5 unit of a network (sec. 3.1), over the pictures of all splits.
+
+        Parameters
+        ----------
+        name : {"fine-tuned", "pre-trained", "random"}
+            The untrained network is run over the test pictures alone.
+        """
+        from rcnn_helpers.units import UnitIndex, build_index
+
+        network = self._unit_network(name)
+        splits = ("test",) if name == "random" else ("trainval", "test")
+        path = self._result("units", *splits, network=network)
+        if path.exists():
+            return UnitIndex.load(path)
+        if name == "random":
+            regions = {"network": network}
+        else:
+            for split in splits:
+                regions = {"store": self.features(split, network)}
+        proposals = {k: boxes for split in splits for k, boxes in self.proposals(split).items()}
+        return build_index(self.pictures(*splits), proposals, **regions, out=path, progress=self.progress)
+
+    def _unit_network(self, name: str):
+        """The network behind one of `UNIT_NETWORKS`."""
+        if name not in UNIT_NETWORKS:
+            raise SettingsError(
+                f"there are no units of a {name!r} network; choose {', '.join(UNIT_NETWORKS)}"
+            )
+        return {"fine-tuned": self.network, "pre-trained": self.pretrained}.get(name) or self.untrained
+
+    @cached_property
+    def untrained(self):
+        """The profile's backbone with weights drawn at random: a control for what training does."""
+        from rcnn_helpers.networks import load_network
+
+        return load_network(self.profile.network, weights="random", device=self.device)
+
+    def pictures(self, *splits: str):
+        """The pictures of several splits as one data set."""
+        first = self.dataset(splits[0])
+        ids = [image_id for split in splits for image_id in self.dataset(split).ids]
+        return type(first)(first.root, "+".join(splits), classes=first.classes, ids=ids)
 
     @cached_property
     def evaluation(self):
@@ -231,19 +328,27 @@ class Course:
 
         return evaluate(self.detections_without_regression, self.test)
 
-    def _result(self, name: str, *splits: str) -> Path:
+    @cached_property
+    def evaluation_before_fine_tuning(self):
+        """Average precision of `detections_before_fine_tuning`."""
+        from rcnn_helpers.evaluation import evaluate
+
+        return evaluate(self.detections_before_fine_tuning, self.test)
+
+    def _result(self, name: str, *splits: str, network=None) -> Path:
         """File of a result that settings, weights and the proposals of some splits decide."""
         boxes = hashlib.sha256()
         for split in splits:
             for image_id, proposals in self.proposals(split).items():
                 boxes.update(image_id.encode() + proposals.tobytes())
-        return self.folder / f"{name}-{self._settings_key()}-{boxes.hexdigest()[:12]}.safetensors"
+        key = self._settings_key(network or self.network)
+        return self.folder / f"{name}-{key}-{boxes.hexdigest()[:12]}.safetensors"
 
-    def _settings_key(self) -> str:
-        """Hash of the settings and weights that decide the trained detector, and of how it is stored."""
+    def _settings_key(self, network) -> str:
+        """Hash of the settings and weights that decide a trained detector, and of how it is stored."""
         from rcnn_helpers.model_files import MODEL_FORMAT
 
-        return _hash([MODEL_FORMAT, asdict(self.profile), self.network.fingerprint])
+        return _hash([MODEL_FORMAT, asdict(self.profile), network.fingerprint])
 
 
 def _hash(values: list) -> str:

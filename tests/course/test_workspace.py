@@ -44,7 +44,8 @@ def test_stages_are_missing_until_they_are_computed():
     course = workspace.Course("smoke", progress=False)
     assert course.missing() == [stage for stage in workspace.STAGES if stage != "fine-tuning"]  # it ships
     course.compute("pictures")
-    assert course.missing() == ["proposals", "features", "detector", "detections"]
+    not_shipped = [stage for stage in workspace.STAGES if stage not in ("pictures", "fine-tuning")]
+    assert course.missing() == not_shipped
     course.compute("proposals")
     assert course.missing(["pictures", "proposals"]) == []
     with pytest.raises(SettingsError, match="no stage 'dreams'; there are pictures"):
@@ -114,7 +115,7 @@ def test_only_features_of_the_fine_tuned_networks_pool5_count(data):
     write(course.folder / "features" / "quarter_tnet-fc6-0123456789abcdef")
     write(course.folder / "features" / "quarter_tnet-pool5-0123456789abcdef")
     assert course.missing(["features"]) == ["features"]
-    write(course._store().folder)
+    write(course._store(course.network).folder)
     assert course.missing(["features"]) == []
     assert _course_with_random_weights(data, seed=1).missing(["features"]) == ["features"]
 
@@ -129,8 +130,8 @@ def test_results_are_kept_for_these_weights_and_proposals_alone(data, monkeypatc
 
     def opened(seed=0):
         course = _course_with_random_weights(data, seed=seed)
-        course.detector = SimpleNamespace(detect_dataset=detect_dataset)
-        monkeypatch.setattr(course, "features", lambda split: None)
+        course.detector = SimpleNamespace(detect_dataset=detect_dataset, network=course.network)
+        monkeypatch.setattr(course, "features", lambda split, network: None)
         return course
 
     assert course.missing(["detector", "detections"]) == ["detector", "detections"]
@@ -148,6 +149,72 @@ def test_results_are_kept_for_these_weights_and_proposals_alone(data, monkeypatc
     assert other_weights.missing(["detections"]) == ["detections"]
     _ = other_boxes.detections, other_weights.detections
     assert len(calls) == 4
+
+
+def test_the_detector_before_fine_tuning_is_another_network_on_the_same_boxes(data, monkeypatch):
+    course = _course_with_random_weights(data)
+    course.pretrained = load_network("quarter_tnet", weights="random", seed=7, device="cpu")
+    calls = []
+
+    def new_detector(network, *, box_regression):
+        def fit(dataset, *, proposals, store, **_):
+            calls.append(("fit", network, store, list(proposals), box_regression))
+
+        def detect_dataset(dataset, *, proposals, store, **_):
+            calls.append(("detect", network, store, list(proposals)))
+            return Detections(("test_0",), ("car",), [0], [0], [0.5], [[0, 0, 1, 1]])
+
+        return SimpleNamespace(fit=fit, detect_dataset=detect_dataset, network=network)
+
+    monkeypatch.setattr(course, "new_detector", new_detector)
+    monkeypatch.setattr(course, "features", lambda split, network: (split, network))
+    assert course.missing(["before fine-tuning"]) == ["before fine-tuning"]
+    course.compute("before fine-tuning")
+    net = course.pretrained
+    assert calls == [
+        ("fit", net, ("trainval", net), ["train_0"], False),
+        ("detect", net, ("test", net), ["test_0"]),
+    ]
+    assert course.missing(["before fine-tuning"]) == []
+    assert course.missing(["detections"]) == ["detections"], "the fine-tuned network's are others"
+
+
+def test_units_are_indexed_once_for_each_network(data, monkeypatch):
+    from rcnn_helpers import units
+
+    course = _course_with_random_weights(data)
+    course.pretrained = load_network("quarter_tnet", weights="random", seed=7, device="cpu")
+    built = []
+
+    def build_index(dataset, proposals, *, store=None, network=None, out, progress):
+        built.append((dataset, list(proposals), store, network))
+        out.parent.mkdir(parents=True, exist_ok=True)
+        out.touch()
+
+    monkeypatch.setattr(units, "build_index", build_index)
+    monkeypatch.setattr(units.UnitIndex, "load", lambda path: "loaded")
+    monkeypatch.setattr(course, "features", lambda split, network: network)
+    monkeypatch.setattr(course, "pictures", lambda *splits: splits)
+    assert course.missing(["units"]) == ["units"]
+    course.compute("units")
+    both = (("trainval", "test"), ["train_0", "test_0"])
+    assert built == [
+        (*both, course.network, None),
+        (*both, course.pretrained, None),
+        (("test",), ["test_0"], None, course.untrained),
+    ]
+    assert course.missing(["units"]) == []
+    assert course.unit_index("pre-trained") == "loaded" and len(built) == 3
+    with pytest.raises(SettingsError, match="no units of a 'dreamt' network"):
+        course.unit_index("dreamt")
+
+
+def test_the_pictures_of_several_splits_are_one_data_set():
+    course = workspace.Course("smoke", progress=False)
+    both = course.pictures("val", "test")
+    assert both.ids == [*course.dataset("val").ids, *course.dataset("test").ids]
+    assert both.image(both.ids[-1]).shape == course.test.image(course.test.ids[-1]).shape
+    assert both.classes == course.test.classes
 
 
 def test_a_course_without_shipped_weights_fine_tunes_once(data, monkeypatch):
@@ -172,19 +239,20 @@ def test_a_course_without_shipped_weights_fine_tunes_once(data, monkeypatch):
     assert runs == [(pretrained, ["train_0"], ["train_0"])]
 
 
-def test_the_courses_table_tells_its_two_rows_apart(capsys):
+def test_the_courses_table_tells_its_rows_apart(capsys):
     course = SimpleNamespace(
         test=SimpleNamespace(ids=["a", "b"], classes=("bus", "car"), root="somewhere"),
     )
     rows = {
+        "R-CNN fc7": {"ap": {"bus": 8.0, "car": float("nan")}, "mAP": 8.0},
         "R-CNN FT fc7": {"ap": {"bus": 10.04, "car": float("nan")}, "mAP": 10.04},
         "R-CNN FT fc7 BB": {"ap": {"bus": 12.5, "car": float("nan")}, "mAP": 12.5},
     }
     run._print_result(course, {"rows": rows, "recall": 0.995, "seconds": {"pictures": 60}})
     said = capsys.readouterr().out
     lines = {line.split("  ")[1]: line.split() for line in said.splitlines() if line.startswith("  ")}
-    assert lines["bus"] == ["bus", "10.0", "12.5"]
-    assert lines["car"] == ["car", "nan", "nan"]
-    assert lines["mean"] == ["mean", "10.0", "12.5"]
+    assert lines["bus"] == ["bus", "8.0", "10.0", "12.5"]
+    assert lines["car"] == ["car", "nan", "nan", "nan"]
+    assert lines["mean"] == ["mean", "8.0", "10.0", "12.5"]
     assert said.index("R-CNN FT fc7 ") < said.index("R-CNN FT fc7 BB")
     assert "Recall of the proposals at 0.5 IoU: 99.5 %" in said
