@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from rcnn_helpers.datasets.toyvoc.auxiliary_toys import AUXILIARY_CATEGORIES
-from rcnn_helpers.datasets.toyvoc.scene import Scene, render_scene
+from rcnn_helpers.datasets.toyvoc.scene import Scene, View, render_scene, view_scene
 from rcnn_helpers.datasets.toyvoc.toys import CATEGORIES
 from rcnn_helpers.datasets.toyvoc.truth import ObjectDetails, segmentation
 from rcnn_helpers.datasets.voc import Annotation, VOCDataset, write_annotation, write_image_set, write_mask
@@ -49,9 +49,20 @@ def scene_of(split: str, index: int, *, seed: int = 0, supersample: int = 2) -> 
     supersample : int
         Samples to a pixel in each direction.
     """
-    sequence = np.random.SeedSequence([KIT_VERSION, seed, SPLIT_NUMBERS[split], index])
-    kind = "auxiliary" if split.startswith("auxiliary") else "detection"
-    return render_scene(sequence, kind=kind, supersample=supersample)
+    return render_scene(_seed_of(split, index, seed), kind=_kind_of(split), supersample=supersample)
+
+
+def view_of(split: str, index: int, *, seed: int = 0, supersample: int = 2) -> View:
+    """The solids behind the pixels of the picture that `scene_of` makes from the same arguments."""
+    return view_scene(_seed_of(split, index, seed), kind=_kind_of(split), supersample=supersample)
+
+
+def _seed_of(split: str, index: int, seed: int) -> np.random.SeedSequence:
+    return np.random.SeedSequence([KIT_VERSION, seed, SPLIT_NUMBERS[split], index])
+
+
+def _kind_of(split: str) -> str:
+    return "auxiliary" if split.startswith("auxiliary") else "detection"
 
 
 def open_toyvoc(

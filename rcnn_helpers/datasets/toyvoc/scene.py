@@ -263,6 +263,64 @@ def _details(placements, solids: Solids, camera: Camera, cast: Cast, focal, pixe
     return found
 
 
+@dataclass(frozen=True)
+class View:
+    """What the camera sees of toys in a setting, before any light falls on them.
+
+    Attributes
+    ----------
+    placements : list of Placement
+        Objects first, then clutter.
+    setting : Setting
+    solids : Solids
+    cast : Cast
+        Depth and solid of every sample, [H s, W s].
+    supersample : int
+        Samples s to a pixel in each direction.
+    mask : int32 [H, W]
+        k + 1 where object k is seen, 0 elsewhere.
+    boxes : int64 [N, 4]
+        Tight bounds of the objects.
+    pixels : int64 [N]
+        Pixels of each object's mask.
+    """
+
+    placements: list[Placement]
+    setting: Setting
+    solids: Solids
+    cast: Cast
+    supersample: int
+    mask: np.ndarray
+    boxes: np.ndarray
+    pixels: np.ndarray
+
+    @property
+    def focal(self) -> float:
+        """Focal length in samples."""
+        return self.setting.camera.focal * self.cast.parts.shape[1]
+
+
+def view(placements, setting: Setting, *, width: int, height: int, supersample: int = 2, prune=False) -> View:
+    """Look at toys in a setting; the parameters are those of `draw`."""
+    placements = sorted(placements, key=lambda placement: placement.name is None)
+    for last in (not prune, True):
+        solids = assemble(placements)
+        cast = _cast_view(solids, setting.camera, width, height, supersample)
+        n_objects = sum(placement.name is not None for placement in placements)
+        mask = truth.instance_mask(cast.parts, solids.owners, supersample)
+        mask[mask > n_objects] = 0
+        boxes, pixels = truth.mask_boxes(mask, n_objects)
+        if last:
+            break
+        side = (boxes[:, 2:] - boxes[:, :2]).min(axis=1, initial=10**6)
+        share = pixels * supersample**2 / np.maximum(1, cast.object_area[:n_objects])
+        keep = (share >= LEAST_VISIBLE) & (pixels >= LEAST_PIXELS) & (side >= LEAST_SIDE)
+        if keep.all():
+            break
+        placements = [p for k, p in enumerate(placements) if k >= n_objects or keep[k]]
+    return View(placements, setting, solids, cast, supersample, mask, boxes, pixels)
+
+
 def draw(
     placements, setting: Setting, *, width: int, height: int, supersample: int = 2, seed=0, prune=False
 ) -> Scene:
@@ -282,27 +340,16 @@ def draw(
     prune : bool
         Leave out objects of which next to nothing is to be seen.
     """
-    rng = np.random.default_rng(seed)
-    placements = sorted(placements, key=lambda placement: placement.name is None)
+    seen = view(placements, setting, width=width, height=height, supersample=supersample, prune=prune)
+    return _develop(seen, np.random.default_rng(seed))
+
+
+def _develop(seen: View, rng) -> Scene:
+    """Light a view and take the photograph."""
+    solids, cast, setting, focal = seen.solids, seen.cast, seen.setting, seen.focal
     camera, light = setting.camera, setting.light
-    focal = camera.focal * width * supersample
-    for last in (not prune, True):
-        solids = assemble(placements)
-        cast = _cast_view(solids, camera, width, height, supersample)
-        n_objects = sum(placement.name is not None for placement in placements)
-        mask = truth.instance_mask(cast.parts, solids.owners, supersample)
-        mask[mask > n_objects] = 0
-        boxes, pixels = truth.mask_boxes(mask, n_objects)
-        if last:
-            break
-        side = (boxes[:, 2:] - boxes[:, :2]).min(axis=1, initial=10**6)
-        share = pixels * supersample**2 / np.maximum(1, cast.object_area[:n_objects])
-        keep = (share >= LEAST_VISIBLE) & (pixels >= LEAST_PIXELS) & (side >= LEAST_SIDE)
-        if keep.all():
-            break
-        placements = [p for k, p in enumerate(placements) if k >= n_objects or keep[k]]
-    details = _details(placements, solids, camera, cast, focal, pixels)
-    linear = np.empty((height * supersample, width * supersample, 3), dtype=np.float32)
+    details = _details(seen.placements, solids, camera, cast, focal, seen.pixels)
+    linear = np.empty((*cast.parts.shape, 3), dtype=np.float32)
     contact, contact_origin, contact_cell = _contact_map(solids)
     shading.shade(
         cast.depth, cast.parts, *solids.geometry, solids.owners, solids.materials, solids.frames,
@@ -310,8 +357,9 @@ def draw(
         light.direction, light.key, light.sky, light.bounce, light.softness, light.haze, light.haze_colour,
         *_shadow_map(solids, light.direction), contact, contact_origin, contact_cell, shading.LATTICE, linear,
     )  # fmt: skip
-    image = shading.develop(linear, cast.depth, setting.lens, supersample, rng)
-    return Scene(image, mask, boxes.astype(np.float32).reshape(-1, 4), tuple(details), setting.lens.quality)
+    image = shading.develop(linear, cast.depth, setting.lens, seen.supersample, rng)
+    boxes = seen.boxes.astype(np.float32).reshape(-1, 4)
+    return Scene(image, seen.mask, boxes, tuple(details), setting.lens.quality)
 
 
 # Chance ----------------------------------------------------------------------------------------------------
@@ -624,6 +672,17 @@ def render_scene(seed, *, kind: str = "detection", supersample: int = 2) -> Scen
     supersample : int
         Samples to a pixel in each direction.
     """
+    seen, noise_seed = _seen_and_noise(seed, kind, supersample)
+    return _develop(seen, np.random.default_rng(noise_seed))
+
+
+def view_scene(seed, *, kind: str = "detection", supersample: int = 2) -> View:
+    """What the camera sees in the scene that `render_scene` renders from the same seed."""
+    return _seen_and_noise(seed, kind, supersample)[0]
+
+
+def _seen_and_noise(seed, kind: str, supersample: int) -> tuple[View, int]:
+    """Make up a scene in which an object is to be seen, look at it, and draw the seed of its picture's noise."""
     choose = {"detection": _detection_placements, "auxiliary": _auxiliary_placements}
     if kind not in choose:
         raise ValueError(f"unknown kind of scene {kind!r}; choose one of {', '.join(choose)}")
@@ -636,14 +695,6 @@ def render_scene(seed, *, kind: str = "detection", supersample: int = 2) -> Scen
         placements = choose[kind](setting, width, height, rng)
         if any(placement.name for placement in placements):
             noise_seed = int(rng.integers(2**63))
-            scene = draw(
-                placements,
-                setting,
-                width=width,
-                height=height,
-                supersample=supersample,
-                seed=noise_seed,
-                prune=True,
-            )
-            if len(scene.details):
-                return scene
+            seen = view(placements, setting, width=width, height=height, supersample=supersample, prune=True)
+            if len(seen.boxes):
+                return seen, noise_seed
