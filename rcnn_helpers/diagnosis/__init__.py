@@ -1,0 +1,34 @@
+"""Why a detector fails: its mistakes by type, what each type costs, and what kinds of object it misses.
+
+A single number, average precision, says how good a detector is and nothing about what to do next. This package
+takes its false positives and missed objects apart, after Hoiem et al. (ECCV 2012), whose tool the R-CNN paper
+uses for its Figures 5 and 6 (sec. 3.4), and after TIDE (Bolya et al., ECCV 2020).
+
+It begins with `diagnose`: detections and truth go in; the outcome of each detection, the type of each false
+positive and the object that explains it come out, as a `Diagnosis`. All else reads that: `counts`, `trends` over
+the ranking, the `impact` of removing or mending each type. Rows are positions in the `Detections` and the
+`GroundTruth` it was made from, so that the picture behind every number is at hand.
+"""
+
+from rcnn_helpers.diagnosis.false_positives import (
+    FP_TYPES,
+    Diagnosis,
+    counts,
+    detection_trend,
+    diagnose,
+    impact,
+    trends,
+)
+from rcnn_helpers.diagnosis.similar import SimilarClasses, similar_classes
+
+__all__ = [
+    "FP_TYPES",
+    "Diagnosis",
+    "SimilarClasses",
+    "counts",
+    "detection_trend",
+    "diagnose",
+    "impact",
+    "similar_classes",
+    "trends",
+]
