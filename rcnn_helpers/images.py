@@ -52,7 +52,7 @@ _UPRIGHT = {
 _open_lock = threading.Lock()
 
 
-def read_image(source) -> np.ndarray:
+def read_image(source, *, shrink: int = 1) -> np.ndarray:
     """Read a picture as RGB, upright.
 
     Parameters
@@ -61,6 +61,9 @@ def read_image(source) -> np.ndarray:
         JPEG, PNG, BMP, GIF (first frame), TIFF, WebP or PPM. The EXIF orientation is applied; greyscale,
         palette, CMYK and 16-bit pictures are converted (16 bits keep their upper 8); transparent ones are
         laid on white.
+    shrink : {1, 2, 4, 8}
+        Divide both sides by this, rounding up: a small view for less time, as a JPEG need not be decoded in full.
+        Pixel i of the result covers pixels ``i * shrink`` and following of the picture.
 
     Returns
     -------
@@ -73,8 +76,9 @@ def read_image(source) -> np.ndarray:
     """
     name, file = _open_source(source)
     with file:
-        image = _decode(name, file)
-        return np.array(_to_rgb(name, _upright(image)))
+        image, left = _decode(name, file, shrink=shrink)
+        image = _to_rgb(name, _upright(image))
+        return np.array(image if left == 1 else image.reduce(left))
 
 
 def read_index_image(path) -> np.ndarray:
@@ -97,7 +101,7 @@ def read_index_image(path) -> np.ndarray:
     """
     name, file = _open_source(path)
     with file:
-        image = _decode(name, file)
+        image, _ = _decode(name, file)
         if image.mode not in ("P", "L"):
             raise ImageError(
                 f"{name} stores colours (mode {image.mode}), but a mask stores one index a pixel; "
@@ -214,8 +218,11 @@ def _open_source(source):
     return name, file
 
 
-def _decode(name: str, file) -> Image.Image:
-    """Decode the whole picture, after a look at its size."""
+def _decode(name: str, file, *, shrink: int = 1) -> tuple[Image.Image, int]:
+    """Decode the picture, after a look at its size; tells by what its sides still have to be divided.
+
+    The decoder of JPEG divides them itself, all others leave it to the caller.
+    """
     try:
         with _open_lock, warnings.catch_warnings():
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)
@@ -230,10 +237,12 @@ def _decode(name: str, file) -> Image.Image:
     if image.width * image.height > MAX_PIXELS:
         raise _too_large(name)
     try:
+        small = image.width // shrink, image.height // shrink
+        divided = shrink > 1 and min(small) > 0 and image.draft(None, small) is not None
         image.load()
     except _DECODER_ERRORS as error:
         raise ImageError(f"{name} is damaged or truncated ({error}); copy or download it again") from error
-    return image
+    return image, 1 if divided else shrink
 
 
 def _too_large(name: str) -> ImageError:

@@ -292,6 +292,28 @@ def test_a_colour_picture_is_not_a_mask():
         images.read_index_image(encode(Image.fromarray(CORNERS)))
 
 
+@pytest.mark.parametrize("shrink", [2, 4, 8])
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "GIF"])
+def test_a_small_view_covers_the_same_pixels(kind, shrink):
+    height, width = 61, 83
+    image = images.read_image(encode(Image.fromarray(smooth(height, width)), kind))
+    view = images.read_image(encode(Image.fromarray(smooth(height, width)), kind), shrink=shrink)
+    assert view.shape == (-(-height // shrink), -(-width // shrink), 3)
+    whole = view[: height // shrink, : width // shrink]
+    means = image[: len(whole) * shrink, : whole.shape[1] * shrink].astype(float)
+    means = means.reshape(len(whole), shrink, whole.shape[1], shrink, 3).mean(axis=(1, 3))
+    assert np.abs(whole - means).mean() < 3
+
+
+def test_a_small_view_is_upright_and_never_empty():
+    turned = Image.Exif()
+    turned[0x0112] = 6
+    content = encode(Image.fromarray(smooth(40, 60)), "JPEG", exif=turned)
+    assert images.read_image(content, shrink=2).shape == (30, 20, 3)
+    for kind in ("JPEG", "PNG"):
+        assert images.read_image(encode(Image.new("RGB", (3, 20)), kind), shrink=8).shape == (3, 1, 3)
+
+
 def test_shrinking_averages_areas():
     image = np.zeros((2, 4, 3), dtype=np.uint8)
     image[:, 2:] = 200
