@@ -10,8 +10,9 @@ the time of even the quarter T-Net, and the network keeps all cores busy, so the
 import ctypes
 import sys
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cache
+from typing import Any
 
 import numpy as np
 import torch
@@ -30,6 +31,7 @@ __all__ = [
     "choose_precision",
     "extract",
     "extract_dataset",
+    "in_batches",
     "in_precision",
 ]
 
@@ -79,11 +81,55 @@ def extract(
     dict of layer to float32 [N, D]
     """
     boxes = as_boxes(boxes)
+    features = {layer: np.empty((len(boxes), network.feature_dim(layer)), np.float32) for layer in layers}
+    batches = in_batches(
+        network,
+        image,
+        boxes,
+        lambda converted, crops: converted.features(crops, layers),
+        mode=mode,
+        padding=padding,
+        fill=fill,
+        batch_size=batch_size,
+        precision=precision,
+    )
+    for part, batch_features in batches:
+        for layer in layers:
+            features[layer][part] = batch_features[layer].cpu().numpy()
+    return features
+
+
+def in_batches(
+    network,
+    image: np.ndarray,
+    boxes,
+    compute: Callable,
+    *,
+    mode: str = "warp",
+    padding: int = CONTEXT_PADDING,
+    fill: str = "mean",
+    batch_size: int | None = None,
+    precision: str = "auto",
+) -> Iterator[tuple[slice, Any]]:
+    """Whatever is to be computed of the regions of one image, as many at a time as the device can hold.
+
+    Parameters
+    ----------
+    network, image, boxes, mode, padding, fill, batch_size, precision : see `extract`
+    compute : callable
+        ``compute(network, crops)``, called with the network in the precision asked for and Tensors
+        [n, 3, input_size, input_size]. The memory of the crops is used again for the next ones.
+
+    Yields
+    ------
+    slice, object
+        Some of the boxes, and what was computed of them.
+    """
+    boxes = as_boxes(boxes)
     if network.device.type == "cpu":
         _keep_freed_memory()
     precision = choose_precision(precision, network.device)
     converted = in_precision(network, precision)
-    features = {layer: np.empty((len(boxes), network.feature_dim(layer)), np.float32) for layer in layers}
     warper = Warper(
         image,
         size=network.input_size,
@@ -96,15 +142,7 @@ def extract(
         out_dtype=PRECISIONS[precision],
         device=network.device,
     )
-    for part, batch_features in _batches(converted, warper, boxes, layers, batch_size):
-        for layer in layers:
-            features[layer][part] = batch_features[layer].cpu().numpy()
-    return features
-
-
-def _batches(network, warper: Warper, boxes, layers, batch_size) -> Iterator[tuple[slice, dict]]:
-    """Features of `boxes`, as many at a time as the device can hold."""
-    size = batch_size or choose_batch_size(network)
+    size = batch_size or choose_batch_size(converted)
     size = min(size, max(1, len(boxes)))
     buffer = None
     if network.device.type == "cpu" and warper.dtype != torch.float16:
@@ -113,7 +151,7 @@ def _batches(network, warper: Warper, boxes, layers, batch_size) -> Iterator[tup
     while start < len(boxes):
         part = slice(start, min(start + size, len(boxes)))
         try:
-            found = network.features(warper(boxes[part], out=buffer), layers)
+            found = compute(converted, warper(boxes[part], out=buffer))
         except torch.OutOfMemoryError:
             if size == 1:
                 raise

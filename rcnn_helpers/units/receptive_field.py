@@ -141,7 +141,7 @@ def field_geometry(network, layer: str = "pool5") -> FieldGeometry:
         kind that cannot be followed.
     """
     trunk = nn.Sequential(OrderedDict(trunk=network.module.trunk, pool5=network.module.pool5))
-    nodes = _nodes_up_to(trunk, _full_name(network, layer))
+    nodes = _nodes_up_to(trunk, module_name(network, layer))
     pixels, top = nodes[0], nodes[-1]
     windows = {node: _window_of(node, trunk) for node in nodes[1:]}
 
@@ -222,8 +222,14 @@ class _Tracer(fx.Tracer):
         return isinstance(module, _POINTWISE) or super().is_leaf_module(module, name)
 
 
-def _full_name(network, layer: str) -> str:
-    """The name of a layer inside trunk and pool5."""
+def module_name(network, layer: str) -> str:
+    """The name of the module behind a layer, inside trunk and pool5, such as ``"trunk.conv3"`` of ``"conv3"``.
+
+    Raises
+    ------
+    SettingsError
+        If there is no such layer, or its units have no place in the crop.
+    """
     if layer in ("fc6", "fc7", "classifier"):
         raise SettingsError(
             f"{layer} has no receptive fields: each of its units sees the whole crop; take pool5 or a layer before"
