@@ -334,7 +334,7 @@ class UnitIndex:
                 tensors = {name: file.get_tensor(name) for name in _TENSORS}
             if about["format"] != FORMAT:
                 raise StoreError(
-                    f"{path} is an index of format {about['format']}, but format {FORMAT} is read here; build it anew"
+                    f"{path} is an index of format {about['format']}, but {FORMAT} is read here; build it anew"
                 )
             if about.pop("checksum") != _checksum(tensors, about):
                 raise StoreError(f"{path} is damaged: its checksum is wrong; build it anew")
