@@ -10,6 +10,7 @@ the ranking, the `impact` of removing or mending each type. Rows are positions i
 `GroundTruth` it was made from, so that the picture behind every number is at hand.
 """
 
+from rcnn_helpers.diagnosis.attributes import object_attributes
 from rcnn_helpers.diagnosis.false_positives import (
     FP_TYPES,
     Diagnosis,
@@ -19,16 +20,37 @@ from rcnn_helpers.diagnosis.false_positives import (
     impact,
     trends,
 )
+from rcnn_helpers.diagnosis.normalized import NormalizedAP, normalized_ap, normalized_aps
+from rcnn_helpers.diagnosis.sensitivity import (
+    CHARACTERISTICS,
+    PAPER_CHARACTERISTICS,
+    characteristics_left_out,
+    missed_objects,
+    sensitivity,
+    sensitivity_summary,
+    subset_ap,
+)
 from rcnn_helpers.diagnosis.similar import SimilarClasses, similar_classes
 
 __all__ = [
+    "CHARACTERISTICS",
     "FP_TYPES",
+    "PAPER_CHARACTERISTICS",
     "Diagnosis",
+    "NormalizedAP",
     "SimilarClasses",
+    "characteristics_left_out",
     "counts",
     "detection_trend",
     "diagnose",
     "impact",
+    "missed_objects",
+    "normalized_ap",
+    "normalized_aps",
+    "object_attributes",
+    "sensitivity",
+    "sensitivity_summary",
     "similar_classes",
+    "subset_ap",
     "trends",
 ]
