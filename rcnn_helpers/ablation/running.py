@@ -65,7 +65,7 @@ def ablate(
         and one network.
     max_proposals : int
         Boxes an image.
-    metric : {"11point", "area"}
+    metric : {"11point", "101point", "area"}
         See `rcnn_helpers.evaluation`.
     keep_features : bool
         False removes features that no later row of the call needs; what is to be computed from them once more

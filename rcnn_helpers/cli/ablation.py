@@ -214,7 +214,9 @@ def add(commands) -> None:
         help="windows of a step of fine-tuning, a quarter of them positives (default: the network's)",
     )
     parser.add_argument("--proposals", type=positive, metavar="N", help="boxes an image")
-    parser.add_argument("--metric", default="11point", choices=["11point", "area"], help="(default: 11point)")
+    parser.add_argument(
+        "--metric", default="11point", choices=["11point", "101point", "area"], help="(default: 11point)"
+    )
     parser.add_argument(
         "--drop-features",
         action="store_true",

@@ -241,8 +241,8 @@ def add(commands) -> None:
     parser.add_argument(
         "--metric",
         default="11point",
-        choices=["11point", "area"],
-        help="11point is VOC 2007's, area that of later years (default: 11point)",
+        choices=["11point", "101point", "area"],
+        help="11point is VOC 2007's, area that of later years, 101point COCO's (default: 11point)",
     )
     parser.add_argument("--classes", metavar="A,B", help="with --results: evaluate these classes only")
     parser.add_argument(

@@ -31,14 +31,18 @@ from rcnn_helpers.diagnosis.sensitivity import (
     subset_ap,
 )
 from rcnn_helpers.diagnosis.similar import SimilarClasses, similar_classes
+from rcnn_helpers.diagnosis.tide import TIDE_TYPES, TideResult, agreement, tide
 
 __all__ = [
     "CHARACTERISTICS",
     "FP_TYPES",
     "PAPER_CHARACTERISTICS",
+    "TIDE_TYPES",
     "Diagnosis",
     "NormalizedAP",
     "SimilarClasses",
+    "TideResult",
+    "agreement",
     "characteristics_left_out",
     "counts",
     "detection_trend",
@@ -52,5 +56,6 @@ __all__ = [
     "sensitivity_summary",
     "similar_classes",
     "subset_ap",
+    "tide",
     "trends",
 ]
