@@ -16,18 +16,22 @@ type    in words              rule
 Objects marked ``difficult`` are objects: who overlaps one a little has a badly placed box, not one on the
 background. Detections that match one are ignored, as in the evaluation: neither right nor false, of no type.
 
-Where the published tool has a slip or goes its own way, this does not follow:
+Where the tool published with the paper has a slip, or goes its own way, this does not follow:
 
-- The tool gives a detection to the object it overlaps best among those *not yet found*; VOC, and so this module,
-  among all. With the tool's rule a duplicate can find a neighbouring object, and AP differs from the VOC figure.
-- Its curves over the number of detections count the background twice in that number, which stretches the x-axis;
-  here each detection is counted once (`detection_trend`).
-- Its flag for the background holds for confusions with other objects too; here the types exclude one another,
-  and `counts` add up.
+- The tool gives a detection to the object it overlaps best among those *not yet found*, VOC among all of them. By
+  the tool's rule a duplicate may find a neighbour, and a second detection of a ``difficult`` object is false, so
+  that its AP is not VOC's.
+- Its curves find their place on the x-axis by a number of detections in which the background counts twice: at
+  "100 false positives" it shows fewer. Here each detection counts once (`trends`, `detection_trend`).
+- Its curves for a group of classes go down all rankings in step and count the false positives of all classes
+  together; here all classes have the same say (`trends`).
+- Its curves count ignored detections as correct; here they are left out (`detection_trend`).
+- Its flag for the background holds for confusions with other objects, too, so that its gain from removing the
+  background is that of both; here the types exclude one another (`counts` add up, `impact` has a column for each).
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
@@ -79,7 +83,7 @@ class Diagnosis:
     fp_type : array of str, shape [N]
         One of `FP_TYPES`, or ``""`` where the detection is not a false positive.
     duplicate : bool array of shape [N]
-        Which of the Loc match an object (IoU of at least `match_iou`) that a better-scored detection has found.
+        Which of the Loc match an object (IoU of at least `match_iou`) that a detection ranked above has found.
     nearest : int32 array of shape [N]
         Row of the object that explains the detection: the one it matches or is too far off from (its own class),
         the one it is confused with (Sim, Oth), or for BG the one of any class that it overlaps best; -1 if it
@@ -94,16 +98,23 @@ class Diagnosis:
     detections: Detections
     truth: GroundTruth
     similar: SimilarClasses
-    evaluation: EvaluationResult = field(repr=False)
+    evaluation: EvaluationResult
     metric: str
     match_iou: float
     background_iou: float
-    outcome: np.ndarray = field(repr=False)
-    fp_type: np.ndarray = field(repr=False)
-    duplicate: np.ndarray = field(repr=False)
-    nearest: np.ndarray = field(repr=False)
-    nearest_iou: np.ndarray = field(repr=False)
-    found_by: np.ndarray = field(repr=False)
+    outcome: np.ndarray
+    fp_type: np.ndarray
+    duplicate: np.ndarray
+    nearest: np.ndarray
+    nearest_iou: np.ndarray
+    found_by: np.ndarray
+
+    def __repr__(self) -> str:
+        n_right, n_false, n_ignored = (int((self.outcome == kind).sum()) for kind in _OUTCOMES)
+        return (
+            f"Diagnosis({len(self.detections)} detections of {len(self.classes)} classes: "
+            f"{n_right} right, {n_false} false, {n_ignored} ignored)"
+        )
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -203,7 +214,7 @@ class Diagnosis:
         if kind == "BG":
             return f"Background: the best overlap is {overlap}."
         if self.duplicate[row]:
-            return f"Duplicate: {overlap} that a detection with a better score has found."
+            return f"Duplicate: {overlap} that a detection ranked above it has found."
         return f"Localisation: {overlap}; {self._how_misplaced(row)}."
 
     def _how_misplaced(self, row):
@@ -212,8 +223,8 @@ class Diagnosis:
         same = (self.truth.class_index == self.truth.class_index[self.nearest[row]]) & (
             self.truth.image_index == self.truth.image_index[self.nearest[row]]
         )
-        inside = _shared_area(box, self.truth.boxes[same]) / _area(self.truth.boxes[same])
-        n_inside = int((inside > 0.5).sum())
+        objects = self.truth.boxes[same]
+        n_inside = int((_shared_area(box, objects) > 0.5 * _area(objects)).sum())
         if n_inside > 1:
             return f"the box takes in {n_inside} objects of the class"
         shared = _shared_area(box, target)
@@ -363,8 +374,8 @@ def trends(
     -------
     pandas.DataFrame
         Indexed by `counts`, a column for each of `FP_TYPES`: its share among so many top-ranked false positives of
-        a class, mean over the classes. A class with fewer of them enters with all it has, one without any not at
-        all; NaN if that leaves no class.
+        a class, averaged over the classes. A class with fewer of them enters with all it has, one without any
+        not at all; NaN if that leaves no class.
     """
     import pandas as pd
 
@@ -427,7 +438,7 @@ def impact(diagnosis: Diagnosis):
 
     Removing false positives changes nothing else: they find no object, so none is found or lost. ``Loc fixed``
     moves every Loc onto the object it points at, as if it had been drawn there in the first place. Of all
-    detections that then lie on an object the best-scored one is right, be it a mended one or one that was right
+    detections that then lie on an object the top-ranked one is right, be it a mended one or one that was right
     before; the others are duplicates, which are dropped, as are those on objects marked ``difficult``. So an
     object is found earlier or found at all, and no Loc is left. No other mistake can be mended by moving a box
     without inventing what it should have shown.
