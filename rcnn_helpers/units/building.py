@@ -137,7 +137,8 @@ def build_index(
     try:
         for image_id in bar:
             growing.take_in(image_id, source.regions(image_id))
-            if len(growing.image_ids) % checkpoint_images == 0:
+            n_done = len(growing.image_ids)
+            if n_done % checkpoint_images == 0 and n_done < len(dataset.ids):
                 files.checkpoint(growing.index())
     except KeyboardInterrupt:
         files.checkpoint(growing.index())
@@ -515,9 +516,11 @@ def _overlap_bits(coordinates, iou_threshold):
     """
     x1, y1, x2, y2 = coordinates
     n = len(x1)
+    n_words = (n + 63) // 64
     areas = (x2 - x1) * (y2 - y1)
-    bits = np.zeros((n, (n + 63) // 64), dtype=np.uint64)
-    over = np.empty(n, dtype=np.bool_)
+    bits = np.empty((n, n_words), dtype=np.uint64)
+    over = np.zeros(64 * n_words, dtype=np.uint8)
+    eights = over.view(np.uint64)
     for r in range(n):
         for q in range(n):
             width = max(min(x2[r], x2[q]) - max(x1[r], x1[q]), 0.0)
@@ -525,9 +528,14 @@ def _overlap_bits(coordinates, iou_threshold):
             shared = width * height
             union = max(areas[r] + areas[q] - shared, 1e-300)  # two boxes without area: IoU 0, not NaN
             over[q] = shared / union > iou_threshold
-        over[r] = True
-        for q in range(n):
-            bits[r, q >> 6] |= np.uint64(over[q]) << np.uint64(q & 63)
+        over[r] = 1
+        for w in range(n_words):
+            word = np.uint64(0)
+            for part in range(8):
+                # Byte i of the eight, 0 or 1, is moved to bit 56 + i; no two products meet, so none carries.
+                gathered = (eights[8 * w + part] * np.uint64(0x0102040810204080)) >> np.uint64(56)
+                word |= gathered << np.uint64(8 * part)
+            bits[r, w] = word
     return bits
 
 
@@ -550,26 +558,32 @@ def _update(
     """
     n_regions = len(boxes)
     top = values.shape[1]
-    row = np.empty((_BLOCK, n_regions), np.int32)  # of each unit, the regions that may enter its list ...
-    value = np.empty((_BLOCK, n_regions), np.float32)  # ... and how they excite it
+    row = np.empty((_BLOCK, n_regions + 1), np.int32)  # of each unit, the regions that may enter its list ...
+    value = np.empty((_BLOCK, n_regions + 1), np.float32)  # ... and how they excite it
     found = np.empty(_BLOCK, np.int64)
+    total, active = np.empty(_BLOCK, np.float64), np.empty(_BLOCK, np.int64)
     kept_row = np.empty(min(top, n_regions), np.int32)
     kept_value = np.empty(min(top, n_regions), np.float32)
     for first in range(start, stop, _BLOCK):
         n_units = min(_BLOCK, stop - first)
         least = values[first : first + n_units, top - 1].copy()
         found[:] = 0
+        total[:], active[:] = 0, 0
         for r in range(n_regions):
-            for j in range(n_units):
-                v = features[r, first + j]
-                if v <= 0:
-                    continue
-                image_sums[first + j] += v
-                counts[first + j] += 1
-                if v > least[j]:
-                    row[j, found[j]] = r
-                    value[j, found[j]] = v
-                    found[j] += 1
+            activations = features[r, first : first + n_units]
+            any_enters = False
+            for j in range(n_units):  # no branch, so that the compiler can treat several units at once
+                v = activations[j]
+                total[j] += np.float32(0) if v <= 0 else v  # so that NaN is not lost
+                active[j] += v > 0
+                any_enters |= v > least[j]
+            if any_enters:
+                for j in range(n_units):
+                    v = activations[j]
+                    row[j, found[j]], value[j, found[j]] = r, v
+                    found[j] += v > least[j]
+        image_sums[first : first + n_units] = total[:n_units]
+        counts[first : first + n_units] += active[:n_units]
         for j in range(n_units):
             unit = first + j
             n_kept = _suppress(row[j], value[j], found[j], overlaps, values[unit], kept_row, kept_value)
