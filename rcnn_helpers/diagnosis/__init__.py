@@ -8,6 +8,12 @@ It begins with `diagnose`: detections and truth go in; the outcome of each detec
 positive and the object that explains it come out, as a `Diagnosis`. All else reads that: `counts`, `trends` over
 the ranking, the `impact` of removing or mending each type. Rows are positions in the `Detections` and the
 `GroundTruth` it was made from, so that the picture behind every number is at hand.
+
+Then the other side, the objects: `object_attributes` says how large, hidden, cut off or turned each of them is,
+`sensitivity` how well the detector finds those that are so, by an average precision that compares between rare and
+common kinds (`normalized_aps`), and `missed_objects` which ones it never finds.
+
+`tide` sorts the same detections by another taxonomy, and `agreement` lays the two side by side.
 """
 
 from rcnn_helpers.diagnosis.attributes import object_attributes

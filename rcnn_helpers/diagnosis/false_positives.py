@@ -58,6 +58,7 @@ TREND_COUNTS = tuple(25 * 2**i for i in range(8))
 TREND_FACTORS = tuple(2.0**i for i in range(-3, 4))
 
 _OUTCOMES = ("tp", "fp", "ignored")
+_IMPACT_COLUMNS = ["AP", "Loc removed", "Loc fixed", "Sim removed", "Oth removed", "BG removed"]
 # How an object's class relates to the detection's: the columns of the overlaps below.
 _OWN, _SIMILAR, _OTHER = range(3)
 
@@ -468,9 +469,6 @@ def impact(diagnosis: Diagnosis):
     frame = pd.DataFrame.from_dict(table, orient="index", columns=_IMPACT_COLUMNS, dtype=np.float64)
     frame.loc["mean"] = frame.mean()
     return frame.rename_axis("class")
-
-
-_IMPACT_COLUMNS = ["AP", "Loc removed", "Loc fixed", "Sim removed", "Oth removed", "BG removed"]
 
 
 def _overlaps_by_relation(detections, truth, similar_matrix):

@@ -18,7 +18,7 @@ but belongs to no group, and neither do the bottle, the potted plant and the tv 
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -47,7 +47,7 @@ class SimilarClasses:
     """
 
     classes: tuple[str, ...]
-    matrix: np.ndarray
+    matrix: np.ndarray = field(repr=False)
     groups: dict[str, tuple[str, ...]]
     source: str = ""
 
