@@ -1,0 +1,403 @@
+"""What units respond to, measured: "this unit likes wheels" as a number with a base rate beside it.
+
+The paper shows units that seem to like people, dogs, red blobs or text (Figure 4) and leaves the rest to the eye.
+Here the regions that excite a unit most are compared with regions drawn by chance from the same images, in two
+ways:
+
+- `attribute_selectivity`: of the pixels inside the unit's white boxes, the share that shows a part, a colour, ...
+- `class_selectivity`: the share of its regions that hold an object of a class.
+
+How surprising a share is, is told by the Kullback-Leibler divergence ``D(share || base)`` of two coins that show
+heads with these probabilities. It grows with the lift and with the share itself, so that neither what is common
+nor what fills a few pixels wins for that alone. By the bound of Chernoff and Hoeffding, the mean of n independent
+numbers between 0 and 1 whose expectation is `base` reaches `share` with a probability of at most
+``exp(-n D(share || base))``, however they are distributed.
+"""
+
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from rcnn_helpers.boxes import iou
+from rcnn_helpers.errors import SettingsError
+from rcnn_helpers.units.attributes import NO_CLASSES, Attribute, pixel_attributes
+from rcnn_helpers.units.index import UnitIndex
+
+TOP = 24  # regions of a unit that are looked at, as many as the explorer shows
+N_RANDOM = 24  # regions drawn from every image
+
+
+def attribute_selectivity(
+    index: UnitIndex,
+    dataset,
+    k: int = TOP,
+    *,
+    proposals: Mapping[str, np.ndarray] | None = None,
+    n_random: int = N_RANDOM,
+    seed: int = 0,
+    progress: bool = False,
+):
+    """Measure what fills the white boxes of units: classes, parts, surfaces, colours, highlights.
+
+    Parameters
+    ----------
+    index : UnitIndex
+    dataset : VOCDataset
+        The images of the index, of whatever split. Of ToyVOC's pixels classes, parts and surfaces are known, of
+        those of other data sets only colours and highlights.
+    k : int
+        Regions of each unit that are looked at, its best.
+    proposals : mapping of image id to float32 [N, 4], optional
+        Where the random regions are drawn from; by default from all regions that the index lists for any unit.
+    n_random : int
+        Random regions of each image, at most.
+    seed : int
+        Of that draw.
+    progress : bool
+        Show a progress bar.
+
+    Returns
+    -------
+    DataFrame
+        A row for each unit and each attribute that is to be seen in its white boxes:
+
+        unit, channel, row, column
+            The unit.
+        kind, attribute
+            See `rcnn_helpers.units.attributes.Attribute`.
+        share
+            Of the pixels in the unit's receptive field, those that show it: the mean over its k best regions. A
+            field ends where the image ends.
+        base
+            The same for the receptive field of the same cell in random regions.
+        explained
+            Of parts only: the share that the classes in the fields would bring with them if their parts filled
+            them as in random regions. A unit that likes a part, and not just the toys that have it, shows more.
+        lift
+            ``share / base``.
+        bits
+            ``D(share || base)`` in bits, negative if the share is below the base: the surprise of one region.
+        chance
+            Upper bound on the probability that k random regions show as much. As regions of one image are not
+            independent, n is k divided by the number of those that one image contributes at most; for that n
+            the bound holds. It is that of a unit chosen beforehand: among R rows, 0.05 / R is a sure find.
+        regions
+            How many regions there were: k, or fewer for a unit that few regions excite.
+
+    Raises
+    ------
+    SettingsError
+        If `k` or `n_random` is less than 1.
+    """
+    top, drawn = _listed(index, k), _drawn(index, proposals, n_random, seed)
+    cells = range(_n_cells(index))
+    random = _Regions(
+        row=np.repeat(cells, len(drawn.row)),
+        image=np.tile(drawn.image, len(cells)),
+        boxes=np.concatenate([index.fields(cell, drawn.boxes) for cell in cells]),
+    )
+    fields = np.empty_like(top.boxes)
+    for cell in cells:
+        here = top.row % len(cells) == cell
+        fields[here] = index.fields(cell, top.boxes[here])
+
+    def measure(image_id, boxes):
+        return pixel_attributes(dataset, image_id).shares(boxes)
+
+    names, shares, bases = _shares(
+        index, _Regions(top.row, top.image, fields), random, measure, len(cells), progress
+    )
+    unit, column = np.nonzero(shares)
+    what = {
+        "kind": np.array([attribute.kind for attribute in names])[column],
+        "attribute": np.array([attribute.name for attribute in names])[column],
+        "share": shares[unit, column],
+        "base": bases[unit % len(cells), column],
+        "explained": _explained(names, shares, bases)[unit, column],
+    }
+    return _frame(index, top, unit, what, share="share", n_random=len(drawn.row))
+
+
+def class_selectivity(
+    index: UnitIndex,
+    dataset,
+    k: int = TOP,
+    iou_threshold: float = 0.5,
+    *,
+    proposals: Mapping[str, np.ndarray] | None = None,
+    n_random: int = N_RANDOM,
+    seed: int = 0,
+):
+    """Measure which share of the regions that excite a unit most hold an object of a class.
+
+    A region holds an object if their IoU is at least `iou_threshold`; difficult objects count, too.
+
+    Parameters
+    ----------
+    index : UnitIndex
+    dataset : VOCDataset
+        The images of the index, of whatever split, with annotations.
+    k, proposals, n_random, seed
+        See `attribute_selectivity`.
+    iou_threshold : float
+
+    Returns
+    -------
+    DataFrame
+        A row for each unit and each class that any of its regions holds: unit, channel, row, column, class;
+        precision, base: the share of its regions and of random regions that hold an object of the class; lift,
+        bits, chance, regions as in `attribute_selectivity`.
+
+    Raises
+    ------
+    SettingsError
+        If `k` or `n_random` is less than 1.
+    """
+    top, drawn = _listed(index, k), _drawn(index, proposals, n_random, seed)
+
+    def measure(image_id, boxes):
+        annotation = dataset.annotation(image_id)
+        held = iou(boxes, annotation.boxes) >= iou_threshold
+        names = tuple(dict.fromkeys(annotation.names))
+        of_class = [held[:, [found == name for found in annotation.names]].any(axis=1) for name in names]
+        return names, np.array(of_class, np.float32).reshape(len(names), len(boxes)).T
+
+    # What a region holds does not depend on the cell: one base for all.
+    names, shares, bases = _shares(index, top, drawn, measure, 1, progress=False)
+    unit, column = np.nonzero(shares)
+    what = {
+        "class": np.array(names)[column],
+        "precision": shares[unit, column],
+        "base": bases[0, column],
+    }
+    return _frame(index, top, unit, what, share="precision", n_random=len(drawn.row))
+
+
+def best_units(frame, name: str | None = None, n: int = 10, *, kind: str | None = None, sure: float = 0.05):
+    """The units that like something most, best first.
+
+    Parameters
+    ----------
+    frame : DataFrame
+        As from `attribute_selectivity` or `class_selectivity`.
+    name : str, optional
+        An attribute or a class; by default each of them.
+    n : int
+        Units for each, at most.
+    kind : str, optional
+        Of attribute, if `name` stands for several: there may be a part and a class of that name.
+    sure : float
+        Leave out what might be a chance find: with R rows to choose from, those whose `chance` is above
+        ``sure / R``. 1 leaves out less, infinity nothing.
+
+    Returns
+    -------
+    DataFrame
+        Rows of `frame`, sorted by bits of surprise, of several names one after the other.
+
+    Raises
+    ------
+    SettingsError
+        If the frame knows no such attribute or class.
+    """
+    column = "attribute" if "attribute" in frame else "class"
+    found = frame
+    if kind is not None:
+        found = found[found["kind"] == kind]
+    if name is not None:
+        found = found[found[column] == name]
+        if found.empty:
+            known = ", ".join(sorted(set(frame[column].astype(str))))
+            raise SettingsError(f"no unit sees {name!r}; there are {known}")
+    found = found[found["chance"] <= sure / max(1, len(frame))].sort_values(
+        ["bits", "unit"], ascending=[False, True], kind="stable"
+    )
+    if name is None:
+        by = [column] if "kind" not in found else ["kind", column]
+        found = found.groupby(by, sort=True, observed=True).head(n)
+        return found.sort_values([*by, "bits"], ascending=[True] * len(by) + [False], kind="stable")
+    return found.head(n)
+
+
+@dataclass(frozen=True)
+class _Regions:
+    """N regions: what each counts for (a unit or a cell), the position of its image in the index, and a box."""
+
+    row: np.ndarray
+    image: np.ndarray
+    boxes: np.ndarray
+
+
+def _n_cells(index: UnitIndex) -> int:
+    return index.shape[1] * index.shape[2]
+
+
+def _listed(index: UnitIndex, k: int) -> _Regions:
+    """The k best regions of every unit."""
+    if k < 1:
+        raise SettingsError(f"k is {k}; look at one region of each unit at least")
+    unit, rank = np.nonzero(index.values[:, :k])
+    return _Regions(unit, index.image_index[unit, rank], index.boxes[unit, rank])
+
+
+def _drawn(index: UnitIndex, proposals, n_random: int, seed: int) -> _Regions:
+    """Random regions of every image, without repetition."""
+    if n_random < 1:
+        raise SettingsError(f"n_random is {n_random}; draw one region from each image at least")
+    rng = np.random.default_rng(seed)
+    if proposals is None:
+        pools = _listed_by_image(index)
+    else:
+        pools = [np.asarray(proposals[image_id], np.float32).reshape(-1, 4) for image_id in index.image_ids]
+    chosen = [pool[rng.permutation(len(pool))[:n_random]] for pool in pools]
+    image = np.repeat(np.arange(len(chosen)), [len(boxes) for boxes in chosen])
+    return _Regions(np.zeros(len(image), np.int64), image, np.concatenate(chosen))
+
+
+def _listed_by_image(index: UnitIndex) -> list[np.ndarray]:
+    """All regions of each image that are listed for any unit, each once."""
+    listed = index.values > 0
+    rows = np.column_stack([index.image_index[listed], index.boxes[listed]])
+    rows = np.unique(rows, axis=0)
+    ends = np.searchsorted(rows[:, 0], np.arange(1, index.n_images))
+    return [part[:, 1:] for part in np.split(rows, ends)]
+
+
+def _shares(
+    index: UnitIndex,
+    top: _Regions,
+    random: _Regions,
+    measure: Callable[[str, np.ndarray], tuple[Sequence[Hashable], np.ndarray]],
+    n_bases: int,
+    progress: bool,
+):
+    """What every unit's regions show on average, and what random ones show.
+
+    ``measure(image_id, boxes [N, 4])`` names A things and tells how much of each every box shows, [N, A].
+
+    Returns
+    -------
+    names : list of all A things that any image shows
+    shares : float64 [U, A]
+    bases : float64 [n_bases, A]
+    """
+    from tqdm.auto import tqdm
+
+    of_units, of_random = _Means(index.n_units), _Means(n_bases)
+    top_by_image, random_by_image = (_by_image(regions, index.n_images) for regions in (top, random))
+    for image, image_id in enumerate(tqdm(index.image_ids, unit="image", disable=not progress)):
+        listed, drawn = top_by_image[image], random_by_image[image]
+        if len(listed) + len(drawn) == 0:
+            continue
+        names, found = measure(image_id, np.concatenate([top.boxes[listed], random.boxes[drawn]]))
+        of_units.add(top.row[listed], names, found[: len(listed)])
+        of_random.add(random.row[drawn], names, found[len(listed) :])
+    names = sorted(set(of_units.columns) | set(of_random.columns))
+    return names, of_units.means(names), of_random.means(names)
+
+
+def _by_image(regions: _Regions, n_images: int) -> list[np.ndarray]:
+    """Positions of the regions of each image."""
+    order = np.argsort(regions.image, kind="stable")
+    return np.split(order, np.searchsorted(regions.image[order], np.arange(1, n_images)))
+
+
+class _Means:
+    """Means of things by row, where new things turn up on the way."""
+
+    def __init__(self, n_rows: int):
+        self.columns: dict[Hashable, int] = {}
+        self.sums = np.zeros((n_rows, 0))
+        self.counts = np.zeros(n_rows, np.int64)
+
+    def add(self, row: np.ndarray, names: Sequence[Hashable], values: np.ndarray) -> None:
+        """Add N measurements [N, A] of some things; one of NaN does not count."""
+        column = [self.columns.setdefault(name, len(self.columns)) for name in names]
+        self.sums = np.pad(self.sums, ((0, 0), (0, len(self.columns) - self.sums.shape[1])))
+        sound = ~np.isnan(values).any(axis=1)
+        row, values = row[sound], values[sound]
+        order = np.argsort(row, kind="stable")
+        present, first = np.unique(row[order], return_index=True)
+        if len(present):
+            self.sums[np.ix_(present, column)] += np.add.reduceat(values[order].astype(np.float64), first)
+        self.counts += np.bincount(row, minlength=len(self.counts))
+
+    def means(self, names: Sequence[Hashable]) -> np.ndarray:
+        """The means [rows, A], 0 for what has never turned up."""
+        found = self.sums / np.maximum(1, self.counts)[:, None]
+        found = np.pad(found, ((0, 0), (0, 1)))
+        return found[:, [self.columns.get(name, -1) for name in names]]
+
+
+def _explained(names: Sequence[Attribute], shares: np.ndarray, bases: np.ndarray) -> np.ndarray:
+    """Share of each part that the classes seen bring with them [U, A]; NaN for what is no part."""
+    column = {attribute: place for place, attribute in enumerate(names)}
+    cell = np.arange(len(shares)) % len(bases)
+    explained = np.full(shares.shape, np.nan)
+    for attribute, place in column.items():
+        if attribute.kind == "class part":
+            explained[:, place] = 0
+            owner, part = attribute.name.split(":", 1)
+            whole = column[Attribute("class", owner)]
+            fills = np.divide(
+                bases[:, place], bases[:, whole], out=np.zeros(len(bases)), where=bases[:, whole] > 0
+            )
+            brought = shares[:, whole] * fills[cell]
+            explained[:, place] = brought
+            of_any_class = column.get(Attribute("part", part))
+            if of_any_class is not None and owner not in NO_CLASSES:
+                explained[:, of_any_class] = np.nan_to_num(explained[:, of_any_class]) + brought
+    return explained
+
+
+def _frame(index: UnitIndex, top: _Regions, unit: np.ndarray, what: dict, *, share: str, n_random: int):
+    """The table of what units show, from its own columns and those that follow from them."""
+    import pandas as pd
+
+    place = np.unravel_index(unit, index.shape)
+    n_regions = np.bincount(top.row, minlength=index.n_units)
+    frame = pd.DataFrame(
+        {"unit": unit, **dict(zip(("channel", "row", "column"), place, strict=True)), **what}
+    )
+    for name in ("kind", "attribute", "class"):
+        if name in frame:
+            frame[name] = frame[name].astype("category")
+    # What no random region shows might be shown by the next one.
+    base = np.maximum(frame["base"], 1 / (n_random + 1))
+    surprise = divergence(frame[share], base)
+    frame["lift"] = frame[share] / base
+    frame["bits"] = np.where(frame[share] < base, -surprise, surprise) / np.log(2)
+    independent = _independent(index, top)[unit]
+    frame["chance"] = np.where(frame[share] <= base, 1.0, np.exp(-independent * surprise))
+    frame["regions"] = n_regions[unit]
+    return frame
+
+
+def divergence(share, base) -> np.ndarray:
+    """The Kullback-Leibler divergence ``D(share || base)`` of two coins, in nats, elementwise.
+
+    Examples
+    --------
+    >>> divergence([0.5, 1.0, 0.0], [0.5, 0.5, 0.5]).round(4).tolist()
+    [0.0, 0.6931, 0.6931]
+    """
+    share, base = np.clip(np.asarray(share, np.float64), 0, 1), np.asarray(base, np.float64)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        heads = np.where(share > 0, share * np.log(share / base), 0.0)
+        tails = np.where(share < 1, (1 - share) * np.log((1 - share) / (1 - base)), 0.0)
+    return np.maximum(heads + tails, 0.0)
+
+
+def _independent(index: UnitIndex, top: _Regions) -> np.ndarray:
+    """Regions of each unit divided by how many of them the most frequent image contributes, float64 [U].
+
+    A mean of n numbers in which no independent group has more than m members obeys the bound with n / m: the
+    logarithm of ``1 - p + p exp(t w)`` is convex in the weight w of a group and 0 at w = 0, so groups as heavy as
+    the heaviest are the worst case.
+    """
+    of_image, members = np.unique(top.row.astype(np.int64) * index.n_images + top.image, return_counts=True)
+    most, total = np.zeros(index.n_units), np.zeros(index.n_units)
+    np.maximum.at(most, of_image // index.n_images, members)
+    np.add.at(total, of_image // index.n_images, members)
+    return total / np.maximum(1, most)
