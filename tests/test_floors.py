@@ -15,7 +15,16 @@ PACKAGE = Path(rcnn_helpers.__file__).parent
 FLOORS = (
     ("errors", "boxes", "settings", "storage", "images"),
     ("datasets", "proposals", "training", "warping", "networks", "nms", "plots", "drawing", "redundancy"),
-    ("features", "feature_store", "pool5", "finetuning", "pretraining", "evaluation", "voc_results"),
+    (
+        "features",
+        "feature_store",
+        "pool5",
+        "finetuning",
+        "pretraining",
+        "evaluation",
+        "voc_results",
+        "coco_results",
+    ),
     ("svm", "bbox_regression", "ridge", "units", "diagnosis", "segmentation"),
     ("detector", "candidates", "training_regions", "model_files", "baselines", "widgets"),
     ("course", "claims", "ablation"),
