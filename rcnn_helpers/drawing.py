@@ -290,9 +290,10 @@ def draw_filters(weights, *, columns: int | None = None, zoom: int = 6, gap: int
     return montage(enlarged, columns=columns, gap=gap)
 
 
-def write(canvas, text: str, x: int, y: int, *, font_size: int = 14) -> None:
-    """Write a line of black text on white into `canvas`, with its upper left corner at (x, y)."""
-    _paste(canvas, _text_tile(_printable(text), font_size, (0, 0, 0), (255, 255, 255)), x, y)
+def write(canvas, text: str, x: int, y: int, *, font_size: int = 14, ground=(255, 255, 255)) -> None:
+    """Write a line into `canvas`, with its upper left corner at (x, y): black or white, as `ground` asks for."""
+    ground = tuple(int(level) for level in ground)
+    _paste(canvas, _text_tile(_printable(text), font_size, _readable_on(ground), ground), x, y)
 
 
 @lru_cache(maxsize=256)

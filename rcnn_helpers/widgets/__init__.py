@@ -17,6 +17,7 @@ script in the browser.
 """
 
 from rcnn_helpers.widgets.detection import DetectionExplorer, SuppressionExplorer
+from rcnn_helpers.widgets.excited_units import ExcitedUnitsExplorer
 from rcnn_helpers.widgets.explorer import Explorer
 from rcnn_helpers.widgets.features import FeatureExplorer
 from rcnn_helpers.widgets.fine_tuning import FineTuningExplorer
@@ -24,10 +25,12 @@ from rcnn_helpers.widgets.precision_recall import PrecisionRecallExplorer
 from rcnn_helpers.widgets.proposals import MergeScrubber, ProposalBrowser
 from rcnn_helpers.widgets.regression import RegressionExplorer
 from rcnn_helpers.widgets.svm import HardNegativeBrowser
+from rcnn_helpers.widgets.units import UnitExplorer
 from rcnn_helpers.widgets.warping import WarpExplorer
 
 __all__ = [
     "DetectionExplorer",
+    "ExcitedUnitsExplorer",
     "Explorer",
     "FeatureExplorer",
     "FineTuningExplorer",
@@ -37,5 +40,6 @@ __all__ = [
     "ProposalBrowser",
     "RegressionExplorer",
     "SuppressionExplorer",
+    "UnitExplorer",
     "WarpExplorer",
 ]

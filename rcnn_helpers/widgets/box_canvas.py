@@ -3,9 +3,13 @@
 from pathlib import Path
 
 import anywidget
+import numpy as np
 import traitlets
 
+from rcnn_helpers.boxes import clip
+
 _HERE = Path(__file__).parent
+SIDES = ("x1", "y1", "x2", "y2")
 
 
 class BoxCanvas(anywidget.AnyWidget):
@@ -53,3 +57,19 @@ class BoxCanvas(anywidget.AnyWidget):
 def _ordered(one, other, length):
     start = min(max(min(one, other), 0), length - 1)
     return start, min(max(one, other, start + 1), length)
+
+
+def box_of(x1: int, y1: int, x2: int, y2: int) -> list[int]:
+    """A box of at least a pixel from four sliders, which may have crossed over or met."""
+    left, right = sorted((x1, x2))
+    top, bottom = sorted((y1, y2))
+    return [left, top, max(right, left + 1), max(bottom, top + 1)]
+
+
+def sides_of(height: int, width: int, box=None) -> dict[str, int]:
+    """Values of four sliders for a box in a picture, by name; without a box, for the middle of the picture."""
+    if box is None:
+        box = [width // 4, height // 4, max(width - width // 4, 1), max(height - height // 4, 1)]
+    x1, y1, x2, y2 = np.rint(clip([box], height, width))[0].astype(int).tolist()
+    x1, y1 = min(x1, width - 1), min(y1, height - 1)
+    return {"x1": x1, "y1": y1, "x2": max(x2, x1 + 1), "y2": max(y2, y1 + 1)}

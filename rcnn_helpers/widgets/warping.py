@@ -1,18 +1,15 @@
 """The explorer of warping: draw a box, and see what each way of cropping makes of it."""
 
 import ipywidgets
-import numpy as np
 
-from rcnn_helpers.boxes import as_boxes, clip, iou
+from rcnn_helpers.boxes import as_boxes, iou
 from rcnn_helpers.drawing import draw_boxes, montage
 from rcnn_helpers.settings import CONTEXT_PADDING
 from rcnn_helpers.warping import FILLS, MODES, crop_geometry, warp_reference
-from rcnn_helpers.widgets.box_canvas import BoxCanvas
+from rcnn_helpers.widgets.box_canvas import SIDES, BoxCanvas, box_of, sides_of
 from rcnn_helpers.widgets.controls import dropdown, int_slider
 from rcnn_helpers.widgets.explorer import Explorer
 from rcnn_helpers.widgets.pictures import IMAGENET_MEAN, View, as_picture, beside, jpeg, names_for, pixels
-
-_SIDES = ("x1", "y1", "x2", "y2")
 
 
 class WarpExplorer(Explorer):
@@ -52,8 +49,7 @@ class WarpExplorer(Explorer):
             controls = {"object": dropdown("object", objects)} | controls
             start = self._sides_of(0)
         else:
-            middle = [width // 4, height // 4, max(width - width // 4, 1), max(height - height // 4, 1)]
-            start = dict(zip(_SIDES, middle, strict=True))
+            start = sides_of(height, width)
         controls |= {
             "x1": int_slider("left", 0, width - 1, start["x1"]),
             "y1": int_slider("top", 0, height - 1, start["y1"]),
@@ -80,7 +76,7 @@ class WarpExplorer(Explorer):
             control.layout.width, control.layout.flex, control.layout.max_width = "auto", "1 1 340px", "480px"
         self.picture.layout.flex, self.picture.layout.min_width = "1 1 280px", "0"
         two_columns = in_columns | {"max_width": "980px"}
-        sides = [self.controls[side] for side in _SIDES]
+        sides = [self.controls[side] for side in SIDES]
         others = [control for control in self.controls.values() if control not in sides]
         self.children = [
             ipywidgets.Box(others, layout=two_columns),
@@ -92,10 +88,10 @@ class WarpExplorer(Explorer):
     def _follow(self, change):
         """The box of the canvas, the four sliders and the object chosen: what moved leads."""
         if change.owner is self.canvas:
-            self._set_sides(dict(zip(_SIDES, self.canvas.box, strict=True)))
+            self._set_sides(dict(zip(SIDES, self.canvas.box, strict=True)))
         elif change.owner is self.controls.get("object"):
             self._set_sides(self._sides_of(change.new))
-        self.canvas.box = _box(**{side: self.controls[side].value for side in _SIDES})
+        self.canvas.box = box_of(**{side: self.controls[side].value for side in SIDES})
 
     def _show(self):
         if not self.canvas.alive:
@@ -126,16 +122,13 @@ class WarpExplorer(Explorer):
         """As for all explorers; but choosing an object, and no sides, sets the sides to that object."""
         state = super()._state(values, named)
         given = {*list(self.controls)[: len(values)], *named}
-        if "object" in given and not given & set(_SIDES):
+        if "object" in given and not given & set(SIDES):
             state |= self._sides_of(state["object"])
         return state
 
     def _sides_of(self, number):
         """Values of the four sliders for an object."""
-        height, width = self._image.shape[:2]
-        x1, y1, x2, y2 = np.rint(clip(self.truth[[number]], height, width))[0].astype(int).tolist()
-        x1, y1 = min(x1, width - 1), min(y1, height - 1)
-        return {"x1": x1, "y1": y1, "x2": max(x2, x1 + 1), "y2": max(y2, y1 + 1)}
+        return sides_of(*self._image.shape[:2], self.truth[number])
 
     def _set_sides(self, sides):
         for side, value in sides.items():
@@ -143,7 +136,7 @@ class WarpExplorer(Explorer):
 
     def _box_and_window(self, *, mode, padding, x1, y1, x2, y2, **_):
         """The box, and the part of the image that its crop shows."""
-        box = _box(x1, y1, x2, y2)
+        box = box_of(x1, y1, x2, y2)
         height, width = self._image.shape[:2]
         geometry = crop_geometry([box], height, width, mode=mode, size=self.size, padding=padding)
         return box, geometry.window[0].tolist()
@@ -171,10 +164,3 @@ class WarpExplorer(Explorer):
 
 def _spoken(mode):
     return mode.replace("_", " ")
-
-
-def _box(x1, y1, x2, y2):
-    """A box from four sliders, which may have crossed over or met."""
-    left, right = sorted((x1, x2))
-    top, bottom = sorted((y1, y2))
-    return [left, top, max(right, left + 1), max(bottom, top + 1)]

@@ -9,6 +9,8 @@ import pytest
 
 from rcnn_helpers import widgets
 from rcnn_helpers.evaluation import Detections, evaluate
+from rcnn_helpers.networks import load_network
+from rcnn_helpers.units.index import UnitIndex
 
 BOXES = np.array([[20, 30, 90, 80], [110, 40, 180, 130]], dtype=np.float32)
 NAMES = ("cat", "dog")
@@ -113,7 +115,67 @@ def rounds(hardest):
 
 
 @pytest.fixture
-def explorers(dataset, image, tree, detections, evaluation, hardest, rounds, rng):
+def make_index(rng):
+    """Makes an index of random regions of images a and b; unit 0 is silent, and unit 1 has three regions."""
+
+    def make(shape=(4, 3, 3), top=10, network=None, spans=((0, 120), (50, 180), (110, 227))):
+        n_units = int(np.prod(shape))
+        values = -np.sort(-rng.uniform(0.1, 9, (n_units, top)).astype(np.float32), axis=1)
+        image_index = rng.integers(0, 2, (n_units, top)).astype(np.int32)
+        for unit, n_regions in ((0, 0), (1, 3)):
+            values[unit, n_regions:], image_index[unit, n_regions:] = 0, -1
+        corners = rng.integers(0, 100, (n_units, top, 2))
+        boxes = np.concatenate([corners, corners + rng.integers(20, 50, (n_units, top, 2))], axis=2)
+        return UnitIndex(
+            network_name="toy" if network is None else network.name,
+            fingerprint="" if network is None else network.fingerprint,
+            layer="pool5",
+            shape=shape,
+            nms_iou=0.1,
+            mode="warp",
+            padding=16,
+            input_size=227,
+            image_ids=("a", "b"),
+            n_regions=2000,
+            inputs="",
+            values=values,
+            image_index=image_index,
+            boxes=boxes.astype(np.float32),
+            sums=np.stack([values.sum(axis=1), np.zeros(n_units)], axis=1).astype(np.float64),
+            counts=rng.integers(top, 2000, n_units) * (values[:, 0] > 0),
+            spans=np.array(spans),
+        )
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def untrained():
+    """A quarter T-Net of random weights."""
+    return load_network("quarter_tnet", weights="random", n_classes=2)
+
+
+@pytest.fixture
+def index_of_untrained(make_index, untrained):
+    index = make_index((64, 6, 6), 8, untrained, [(10 * i, 170 + 10 * i) for i in range(6)])
+    index.values[36 * 7 : 36 * 8] /= 10  # so that many units of one channel are excited
+    return index
+
+
+@pytest.fixture
+def explorers(
+    dataset,
+    image,
+    tree,
+    detections,
+    evaluation,
+    hardest,
+    rounds,
+    rng,
+    make_index,
+    untrained,
+    index_of_untrained,
+):
     proposals = np.concatenate([BOXES + 30, BOXES + 4, BOXES])
     scores = np.stack([np.linspace(-1, 1, 6), np.linspace(1, -1, 6)], axis=1)
     pool5 = np.maximum(rng.normal(size=(6, 5, 6, 6)), 0)
@@ -132,6 +194,11 @@ def explorers(dataset, image, tree, detections, evaluation, hardest, rounds, rng
         "detections": lambda: widgets.DetectionExplorer(dataset, detections, evaluation),
         "suppression": lambda: widgets.SuppressionExplorer(
             image, proposals, scores, NAMES, truth=BOXES, names=NAMES
+        ),
+        "units": lambda: widgets.UnitExplorer(make_index(), dataset, k=7),
+        "two networks": lambda: widgets.UnitExplorer(make_index(), dataset, other=make_index(), k=8),
+        "excited units": lambda: widgets.ExcitedUnitsExplorer(
+            untrained, dataset, index_of_untrained, n_units=3, k=5
         ),
         "curve": lambda: widgets.PrecisionRecallExplorer(dataset, detections, evaluation),
     }

@@ -28,6 +28,9 @@ KINDS = (
     "regression",
     "detections",
     "suppression",
+    "units",
+    "two networks",
+    "excited units",
     "curve",
 )
 PACKAGE = Path(rcnn_helpers.__file__).parent
