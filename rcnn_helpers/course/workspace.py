@@ -34,6 +34,7 @@ NEEDS = {
     "05": STAGES[:4],
     "06": STAGES[:6],
     "07": STAGES[:6],
+    "08": STAGES[:7],
 }
 # Networks whose pool5 units can be compared (sec. 3.1): as the course uses it, as it came, and an untrained one.
 UNIT_NETWORKS = ("fine-tuned", "pre-trained", "random")

@@ -19,6 +19,8 @@ _MODULES = (
     "svm_training",
     "bounding_box_regression",
     "detection_and_evaluation",
+    "error_analysis",
+    "pool5_units",
 )
 
 
