@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import cv2
 import numpy as np
+from PIL import Image, ImageDraw, ImageFont
 
 from rcnn_helpers.drawing import BoxStyle, draw_boxes, write
 from rcnn_helpers.errors import DisplayError
@@ -78,7 +79,7 @@ def unit_rows(
             crop = _warped(pictures[found.image_ids[rank]], found.boxes[rank], index, side)
             field = index.field(unit) * (side / index.input_size)
             crop = draw_boxes(crop, [field], styles=FIELD, line_width=2)
-            _write_value(crop, f"{found.scaled[rank]:.2f}")
+            crop = _with_value(crop, f"{found.scaled[rank]:.2f}")
             left = GAP + rank * (side + GAP)
             sheet[top + head + GAP : top + head + GAP + side, left : left + side] = crop
     return sheet
@@ -111,12 +112,16 @@ def _percent(share: float) -> str:
     return f"{100 * share:.0f}%" if share >= 0.0995 or share == 0 else f"{100 * share:.1f}%"
 
 
-def _write_value(crop: np.ndarray, text: str) -> None:
+def _with_value(crop: np.ndarray, text: str) -> np.ndarray:
     """Write a number in white with a dark edge, which shows on any background, into the lower left corner."""
-    scale = crop.shape[0] / 180
-    for colour, thickness in (((0, 0, 0), 4), ((255, 255, 255), 1)):
-        place = (round(10 * scale), crop.shape[0] - round(12 * scale))
-        cv2.putText(crop, text, place, cv2.FONT_HERSHEY_SIMPLEX, scale, colour, thickness, cv2.LINE_AA)
+    picture = Image.fromarray(crop)
+    font_size = max(10, round(crop.shape[0] / 5.2))
+    font = ImageFont.load_default(font_size)
+    place = (3, crop.shape[0] - 4)
+    ImageDraw.Draw(picture).text(
+        place, text, font=font, anchor="lb", fill="white", stroke_width=2, stroke_fill="black"
+    )
+    return np.array(picture)
 
 
 def _read(dataset, image_ids) -> dict[str, np.ndarray]:

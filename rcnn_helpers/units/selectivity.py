@@ -220,6 +220,84 @@ def best_units(frame, name: str | None = None, n: int = 10, *, kind: str | None 
     return found.head(n)
 
 
+def compare_units(before: UnitIndex, after: UnitIndex, dataset=None, k: int = TOP):
+    """What training has changed in units: the same unit of two networks, over the same images.
+
+    Parameters
+    ----------
+    before, after : UnitIndex
+        Of the same layer; made from the same images.
+    dataset : VOCDataset, optional
+        These images, with annotations; without it nothing is said about classes.
+    k : int
+        Regions of each unit that are looked at, its best.
+
+    Returns
+    -------
+    DataFrame
+        A row for each unit:
+
+        unit, channel, row, column
+            The unit.
+        overlap
+            Share of its regions after training that it had before: regions of the same image with IoU >= 0.5.
+        mean_before, mean_after, active_before, active_after
+            Mean activation over all regions; share of all regions that excite it at all.
+        precision_before, class_before, precision_after, class_after
+            The class that most of its regions hold, and how many do; see `class_selectivity`.
+        moved
+            By how much that precision has grown.
+
+        ``frame["mean_before"].corr(frame["mean_after"])`` tells whether busy units have stayed busy.
+
+    Raises
+    ------
+    SettingsError
+        If the two have different layers or images, or `k` is less than 1.
+    """
+    import pandas as pd
+
+    if before.shape != after.shape or set(before.image_ids) != set(after.image_ids):
+        raise SettingsError(
+            f"units can be compared over the same images and of layers of the same shape, but there are {before} "
+            f"and {after}; build both indexes from the same images"
+        )
+    if k < 1:
+        raise SettingsError(f"k is {k}; look at one region of each unit at least")
+    unit = np.arange(after.n_units)
+    place = np.unravel_index(unit, after.shape)
+    frame = pd.DataFrame({"unit": unit, **dict(zip(("channel", "row", "column"), place, strict=True))})
+    frame["overlap"] = _overlap(before, after, k)
+    for name in ("mean", "active"):
+        for when, index in (("before", before), ("after", after)):
+            frame[f"{name}_{when}"] = getattr(index, name)
+    if dataset is not None:
+        for when, index in (("before", before), ("after", after)):
+            found = class_selectivity(index, dataset, k).sort_values(
+                "precision", ascending=False, kind="stable"
+            )
+            found = found.drop_duplicates("unit").set_index("unit")
+            frame[f"precision_{when}"] = found["precision"].reindex(unit, fill_value=0.0).to_numpy()
+            frame[f"class_{when}"] = found["class"].astype(object).reindex(unit).to_numpy()
+        frame["moved"] = frame["precision_after"] - frame["precision_before"]
+    return frame
+
+
+def _overlap(before: UnitIndex, after: UnitIndex, k: int) -> np.ndarray:
+    """Share of each unit's k best regions in `after` that are among those in `before`, float64 [U]."""
+    position = {image_id: place for place, image_id in enumerate(before.image_ids)}
+    in_before = np.array([position[image_id] for image_id in after.image_ids])
+    shares = np.full(after.n_units, np.nan)
+    for unit in range(after.n_units):
+        new, old = (slice(0, np.count_nonzero(index.values[unit, :k])) for index in (after, before))
+        if new.stop == 0:
+            continue
+        same_image = in_before[after.image_index[unit, new], None] == before.image_index[unit, None, old]
+        overlap = iou(after.boxes[unit, new], before.boxes[unit, old])
+        shares[unit] = (same_image & (overlap >= 0.5)).any(axis=1).mean()
+    return shares
+
+
 @dataclass(frozen=True)
 class _Regions:
     """N regions: what each counts for (a unit or a cell), the position of its image in the index, and a box."""
