@@ -47,6 +47,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numba import njit
 
+from rcnn_helpers.diagnosis.false_positives import BACKGROUND_IOU, FP_TYPES
 from rcnn_helpers.errors import SettingsError
 from rcnn_helpers.evaluation import (
     Detections,
@@ -61,8 +62,6 @@ from rcnn_helpers.settings import MATCH_IOU
 TIDE_TYPES = ("Cls", "Loc", "Both", "Dupe", "Bkg", "Miss")
 # A missed object has no detection.
 DETECTION_TYPES = TIDE_TYPES[:-1]
-# Below this IoU with everything a detection lies on background (sec. 2.2 of the paper).
-BACKGROUND_IOU = 0.1
 
 
 @dataclass(frozen=True)
@@ -282,14 +281,19 @@ def agreement(diagnosis, tide_result: TideResult):
         Numbers of detections: a row for each of Hoiem's types, a column for each of `DETECTION_TYPES`. All
         together they are the false positives.
 
+    Notes
+    -----
+    Where the two part: Hoiem's Loc holds the duplicates (Dupe here, or Cls if they fit an object of another class
+    as well); his Sim and Oth ask how much alike the classes are and are content with the IoU of background, where
+    TIDE asks whether the box fits (Cls) or not (Both). An object marked ``difficult`` may explain a detection to
+    him, but not to TIDE, which then sees background or another object.
+
     Raises
     ------
     SettingsError
         If the two are not about the same false positives.
     """
     import pandas as pd
-
-    from rcnn_helpers.diagnosis.false_positives import FP_TYPES
 
     theirs, ours = np.asarray(diagnosis.fp_type), tide_result.types
     if len(theirs) != len(ours) or ((theirs != "") != (ours != "")).any():
