@@ -86,6 +86,21 @@ def test_show(index_file, tmp_path, capsys):
         assert image_id in printed
 
 
+def test_show_draws_a_row_for_each_unit(index_file, toy_folder, tmp_path):
+    from rcnn_helpers.images import read_image
+
+    index = UnitIndex.load(index_file)
+    first, second = np.argsort(-index.maximum)[:2]
+    heights = []
+    for units in ([first], [first, second]):
+        picture = tmp_path / "units.png"
+        places = [f"--unit={','.join(map(str, index.place(int(unit))))}" for unit in units]
+        arguments = [str(index_file), *places, "--voc", str(toy_folder), "--picture", str(picture)]
+        assert main(["units", "show", *arguments]) == 0
+        heights.append(read_image(picture).shape[0])
+    assert heights[1] > 1.5 * heights[0]
+
+
 def test_best_units_of_a_class(index_file, toy_folder, tmp_path, capsys):
     report = tmp_path / "best.json"
     arguments = [str(index_file), "--voc", str(toy_folder), "--top", "8", "--json", str(report)]

@@ -215,7 +215,8 @@ class _Source:
 
     Attributes
     ----------
-    network, layer, shape : as in `UnitIndex`; the network whole
+    network : Network
+    fingerprint, layer, shape : as in `UnitIndex`
     warp : dict
         mode, padding, fill and precision.
     """
@@ -224,6 +225,7 @@ class _Source:
         self.dataset = dataset
         self.proposals = proposals
         self.network = network
+        self.fingerprint = network.fingerprint
         self.layer = layer
         self.include_ground_truth = include_ground_truth
         self.warp = warp
@@ -246,7 +248,7 @@ class _Source:
                 digest.update(f"{image_id} {len(boxes)} ".encode())
                 digest.update(boxes)
         return {
-            "weights": self.network.fingerprint,
+            "weights": self.fingerprint,
             "layer": self.layer,
             "images": list(self.dataset.ids),
             "ground truth": self.include_ground_truth,
@@ -378,7 +380,7 @@ def _source(
     dataset, proposals, *, network, store, layer, include_ground_truth, batch_size, warp: dict
 ) -> _Source:
     if store is not None:
-        if network is not None and network.fingerprint != store.network.fingerprint:
+        if network not in (None, store.network) and network.fingerprint != store.settings["weights"]:
             raise SettingsError(
                 f"{store.folder} was opened for {store.network.name} with other weights than {network.name}'s; "
                 "give one of the two"
@@ -416,7 +418,7 @@ def _empty_index(source: _Source, top: int, nms_iou: float) -> UnitIndex:
     n_units = int(np.prod(source.shape))
     return UnitIndex(
         network_name=source.network.name,
-        fingerprint=source.network.fingerprint,
+        fingerprint=source.fingerprint,
         layer=source.layer,
         shape=source.shape,
         nms_iou=nms_iou,

@@ -161,12 +161,12 @@ class UnitIndex:
         """Each unit's largest activation, float32 [U]."""
         return self.values[:, 0]
 
-    @property
+    @cached_property
     def mean(self) -> np.ndarray:
         """Each unit's mean activation over all regions, float32 [U]."""
         return (self.sums.sum(axis=1) / max(1, self.n_regions)).astype(np.float32)
 
-    @property
+    @cached_property
     def active(self) -> np.ndarray:
         """Share of all regions that excite each unit at all, float32 [U]."""
         return (self.counts / max(1, self.n_regions)).astype(np.float32)
