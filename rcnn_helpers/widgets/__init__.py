@@ -17,6 +17,7 @@ script in the browser.
 """
 
 from rcnn_helpers.widgets.detection import DetectionExplorer, SuppressionExplorer
+from rcnn_helpers.widgets.diagnosis import DiagnosisExplorer
 from rcnn_helpers.widgets.excited_units import ExcitedUnitsExplorer
 from rcnn_helpers.widgets.explorer import Explorer
 from rcnn_helpers.widgets.features import FeatureExplorer
@@ -30,6 +31,7 @@ from rcnn_helpers.widgets.warping import WarpExplorer
 
 __all__ = [
     "DetectionExplorer",
+    "DiagnosisExplorer",
     "ExcitedUnitsExplorer",
     "Explorer",
     "FeatureExplorer",

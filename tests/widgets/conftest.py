@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 
 from rcnn_helpers import widgets
+from rcnn_helpers.diagnosis import diagnose
 from rcnn_helpers.evaluation import Detections, evaluate
 from rcnn_helpers.networks import load_network
 from rcnn_helpers.units.index import UnitIndex
@@ -100,6 +101,11 @@ def evaluation(dataset, detections):
 
 
 @pytest.fixture
+def diagnosis(dataset, detections):
+    return diagnose(detections, dataset)
+
+
+@pytest.fixture
 def hardest():
     rows = [("cat", i, 3 - k / 10, 10 * k, 5, 10 * k + 40, 60) for k, i in enumerate("abab")]
     rows += [("dog", "b", 0.5, 0, 0, 50, 50)]
@@ -169,6 +175,7 @@ def explorers(
     tree,
     detections,
     evaluation,
+    diagnosis,
     hardest,
     rounds,
     rng,
@@ -199,6 +206,9 @@ def explorers(
         "two networks": lambda: widgets.UnitExplorer(make_index(), dataset, other=make_index(), k=8),
         "excited units": lambda: widgets.ExcitedUnitsExplorer(
             untrained, dataset, index_of_untrained, n_units=3, k=5
+        ),
+        "diagnosis": lambda: widgets.DiagnosisExplorer(
+            dataset, {"first": diagnosis, "second": diagnosis}, kind="tp"
         ),
         "curve": lambda: widgets.PrecisionRecallExplorer(dataset, detections, evaluation),
     }

@@ -31,6 +31,7 @@ KINDS = (
     "units",
     "two networks",
     "excited units",
+    "diagnosis",
     "curve",
 )
 PACKAGE = Path(rcnn_helpers.__file__).parent
