@@ -69,7 +69,7 @@ def write_report(
     from matplotlib import rc_context
 
     folder = Path(folder)
-    _check_replaceable(folder)
+    check_replaceable(folder)
     with atomic_folder(folder) as fresh:
         style = resources.files("rcnn_helpers.diagnosis.report") / "style.css"
         (fresh / "style.css").write_bytes(style.read_bytes())
@@ -86,7 +86,9 @@ def write_report(
     return folder / "index.html"
 
 
-def _check_replaceable(folder):
+def check_replaceable(folder) -> None:
+    """Refuse a folder that holds anything but an earlier report, by a StoreError."""
+    folder = Path(folder)
     if folder.is_dir() and (not any(folder.iterdir()) or (folder / MARK).is_file()):
         return
     if folder.exists():

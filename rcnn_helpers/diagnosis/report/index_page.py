@@ -44,12 +44,12 @@ def _introduction(material):
     dataset, first = material.dataset, next(iter(material.diagnoses.values()))
     root = getattr(dataset, "root", None)
     where = f"{Path(root).name}, split {dataset.split}: " if root is not None else ""
-    n_counted = int((~first.truth.difficult).sum())
+    n_counted = sum(first.truth.n_positives(name) for name in first.classes)
     return element(
         "p",
-        f"{where}{len(first.truth.image_ids):,} images, {n_counted:,} objects that count, {len(first.classes)} "
-        f"classes searched for. A detection is right from an IoU of {first.match_iou:g} with an object; average "
-        f"precision by the metric {first.metric}. Follow any number to see what is behind it.",
+        f"{where}{len(first.truth.image_ids):,} images, {len(first.classes)} classes searched for, {n_counted:,} "
+        f"objects of theirs that count. A detection is right from an IoU of {first.match_iou:g} with an object; "
+        f"average precision by the metric {first.metric}. Follow any number to see what is behind it.",
     )
 
 
