@@ -255,7 +255,7 @@ print(
 )
 plots.show(
     figures.false_positive_bars({"FT fc7 BB": diagnosis}),
-    quality=60,
+    quality=48,
     alt="Share of each kind among the best-scored false positives, by class. Over all classes: "
     + ", ".join(f"{kind} {share:.0f}%" for kind, share in top_shares(diagnosis).items()),
 )
@@ -322,7 +322,7 @@ for row in worst:
     crops.append(example.crop(test.image(example.image_id), longest=210))
 plots.show(
     plots.montage(crops, [caption_of(row) for row in worst], columns=4, cell=(190, 220), font_size=14),
-    quality=62,
+    quality=56,
     alt="The best-scored false positives of each kind, four of each. "
     + " ".join(diagnosis.reason(row) for row in worst[::4]),
 )
@@ -373,6 +373,7 @@ ax.legend()
 at_one = 100 * ranking.loc[1.0]
 plots.show(
     fig,
+    quality=60,
     alt=f"With as many detections as objects, precision is {at_one['correct']:.0f}%, strong recall "
     f"{at_one['strong recall']:.0f}% and weak recall {at_one['weak recall']:.0f}%.",
 )
@@ -449,7 +450,7 @@ predict("08 all at once", "All four at once, compared with their sum", choices=[
 impacts = {name: 100 * dx.impact(each).loc["mean"] for name, each in diagnoses.items()}
 plots.show(
     figures.impact_bars(diagnoses),
-    quality=62,
+    quality=50,
     alt="Gain in mean AP for each change and detector. "
     + "; ".join(
         f"{name}: " + ", ".join(f"{change} {mean[change] - mean['AP']:+.1f}" for change in changes)
@@ -667,6 +668,7 @@ ax.grid(visible=False)
 ax.legend(loc="lower center", bbox_to_anchor=(0.42, 1), ncols=4)
 plots.show(
     fig,
+    quality=55,
     alt="Kinds of the best-scored false positives of the detector and of four broken ones. "
     + "; ".join(
         f"{name}: " + ", ".join(f"{kind} {value:.0f}%" for kind, value in row.items())
@@ -1100,7 +1102,7 @@ display(
 # %%
 plots.show(
     figures.tide_bars(tides),
-    quality=60,
+    quality=50,
     alt="Gain in mAP for mending each of TIDE's types alone. "
     + "; ".join(
         f"{name}: " + ", ".join(f"{kind} {100 * value:+.1f}" for kind, value in each.delta_ap.items())

@@ -285,7 +285,7 @@ def test_no_random_case_hangs_on_rounding():
     """Overlaps keep off the limit, recalls off the tenths, and no two areas are equal."""
     for seed in range(20):
         rng = np.random.default_rng(seed)
-        for box, _, objects, _, _ in FALSE_POSITIVE_TYPE.cases(rng)[11:]:
+        for box, _, objects, _, _ in FALSE_POSITIVE_TYPE.cases(rng)[13:]:
             assert (np.abs(iou([box], objects) - 0.1) > 1e-4).all()
         for outcomes, n_objects, _ in GAIN_WITHOUT.cases(rng)[7:]:
             assert outcomes.count("tp") <= n_objects

@@ -59,6 +59,8 @@ def _type_cases(rng):
         (flat, "cat", [wide], ["table"], ["dog"]),
         ([0, 0, 10, 20], "cat", [[0, 16, 10, 36], [0, 0, 10, 18]], ["dog", "table"], ["dog"]),
         ([0, 0, 20, 20], "cat", [[0, 0, 20, 20]], ["table"], []),
+        ([0, 0, 40, 40], "cat", [[0, 0, 10, 10]], ["cat"], []),  # all of the object, and an IoU of 1/16
+        ([0, 0, 10, 10], "cat", [[0, 0, 40, 40]], ["dog"], ["dog"]),
         ([0, 0, 20, 20], "cat", [], [], ["dog"]),
     ]
     return by_hand + [_type_scene(rng) for _ in range(24)]
