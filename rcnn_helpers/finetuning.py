@@ -109,8 +109,14 @@ class FinetuneSettings:
                 raise SettingsError(f"{name} must be above zero, got {getattr(self, name)!r}")
 
 
-# The definition of positives and negatives that the SVMs use, tried for fine-tuning in App. B.
-SVM_LABELS = {"positive_iou": 1.0, "negative_iou": 0.3}
+# What teaches fine-tuning: windows near an object, as in the paper (sec. 2.3), or what teaches the SVMs (App. B).
+# The two definitions differ in what is an object and in what is background; the others change one of these alone.
+LABELS = {
+    "overlap": {"positive_iou": 0.5, "negative_iou": 0.5},
+    "ground_truth": {"positive_iou": 1.0, "negative_iou": 0.3},
+    "overlap_far": {"positive_iou": 0.5, "negative_iou": 0.3},
+    "ground_truth_near": {"positive_iou": 1.0, "negative_iou": 0.5},
+}
 
 # Settings by network. The quarter T-Net's did best, of a few, on ToyVOC's val pictures after training on its train
 # pictures: it learns from so few that it has seen them often enough long before 70,000 steps. VGG-16 takes the

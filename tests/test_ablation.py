@@ -344,6 +344,10 @@ def test_labels_decide_how_a_row_is_fine_tuned(tiny_data, tmp_path):
     ground_truth = of_seed._finetune_settings(Row(labels="ground_truth", padding=0))
     # App. B: objects alone are positives, background lies below 0.3.
     assert ground_truth == replace(QUICK, seed=1, positive_iou=1.0, negative_iou=0.3, padding=0)
+    far = of_seed._finetune_settings(Row(labels="overlap_far"))
+    assert far == replace(QUICK, seed=1, positive_iou=0.5, negative_iou=0.3)
+    near = of_seed._finetune_settings(Row(labels="ground_truth_near"))
+    assert near == replace(QUICK, seed=1, positive_iou=1.0, negative_iou=0.5)
 
 
 # -- rows --------------------------------------------------------------------------------------------------
@@ -356,7 +360,12 @@ def test_tables_hold_the_papers_comparisons():
     assert names["warp"] == ["fc7", "fc7 warp p=0", "fc7 square+context p=16", "fc7 square p=16"]
     assert names["negatives"][2:4] == ["FT fc7 neg 0.2", "FT fc7"]
     assert names["positives"] == ["fc7", "fc7 pos 0.5", "FT fc7", "FT fc7 pos 0.5"]
-    assert names["labels"] == ["FT fc7", "FT fc7 GT labels"]
+    assert names["labels"] == [
+        "FT fc7",
+        "FT fc7 GT labels",
+        "FT fc7 labels .5/.3",
+        "FT fc7 GT labels/.5",
+    ]
     assert names["iteration"] == ["FT fc7", "FT fc7 BB", "FT fc7 BB x2", "FT fc7 BB x3"]
     assert [row.network for row in TABLES["table3"]] == ["tnet", "tnet", "vgg16", "vgg16"]
     assert names["table3"] == ["T-Net", "T-Net BB", "O-Net", "O-Net BB"]

@@ -172,7 +172,7 @@ def test_a_layer_or_device_that_is_not_there_is_refused(option, toy_folder, tmp_
 
 
 def test_the_names_on_offer_are_those_of_the_package():
-    from rcnn_helpers import detector
+    from rcnn_helpers import detector, finetuning
     from rcnn_helpers.cli import options
     from rcnn_helpers.networks import NETWORKS
     from rcnn_helpers.proposals.selective_search import MODES
@@ -180,6 +180,7 @@ def test_the_names_on_offer_are_those_of_the_package():
     assert set(options.NETWORKS) == set(NETWORKS)
     assert set(options.MODES) == set(MODES)
     assert options.CLASSIFIERS == detector.CLASSIFIERS
+    assert options.LABELS == tuple(finetuning.LABELS)
 
 
 @pytest.mark.parametrize(

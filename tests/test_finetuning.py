@@ -23,8 +23,8 @@ from rcnn_helpers import finetuning, networks
 from rcnn_helpers.cli import main
 from rcnn_helpers.errors import DatasetError, SettingsError, TrainingError, WeightsError
 from rcnn_helpers.finetuning import (
+    LABELS,
     SETTINGS,
-    SVM_LABELS,
     FinetuneSettings,
     TrainingWindows,
     compose_batch,
@@ -163,7 +163,14 @@ def test_labels_of_hand_computed_overlaps():
         0,
         0,
     ]
-    assert label_windows(boxes, annotation, CLASSES, **SVM_LABELS).tolist() == [2, -1, -1, -1, 0, 0]
+    assert label_windows(boxes, annotation, CLASSES, **LABELS["ground_truth"]).tolist() == [
+        2,
+        -1,
+        -1,
+        -1,
+        0,
+        0,
+    ]
 
 
 def test_the_first_of_equally_good_objects_counts():
@@ -263,7 +270,7 @@ def test_a_batch_has_the_asked_for_positives_first(windows):
 
 def test_windows_that_are_not_used_are_never_drawn():
     dataset = Squares()
-    windows = TrainingWindows(dataset, proposals_of(dataset), **SVM_LABELS)
+    windows = TrainingWindows(dataset, proposals_of(dataset), **LABELS["ground_truth"])
     drawn = np.concatenate([compose_batch(windows, QUICK, step).windows for step in range(300)])
     assert (windows.labels == -1).any() and (windows.labels[drawn] >= 0).all()
 

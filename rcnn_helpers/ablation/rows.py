@@ -5,11 +5,16 @@ from dataclasses import dataclass, fields, replace
 
 from rcnn_helpers import settings
 from rcnn_helpers.errors import SettingsError
+from rcnn_helpers.finetuning import LABELS
 from rcnn_helpers.networks import NETWORKS
 from rcnn_helpers.warping import MODES as WARP_MODES
 
 CLASSIFIERS = ("svm", "softmax")
-LABELS = ("overlap", "ground_truth")
+_LABELS_IN_SHORT = {
+    "ground_truth": "GT labels",
+    "overlap_far": "labels .5/.3",
+    "ground_truth_near": "GT labels/.5",
+}
 _YES_NO = {"yes": True, "true": True, "1": True, "no": False, "false": False, "0": False}
 
 
@@ -37,9 +42,10 @@ class Row:
         None: the SVMs' positives are the ground-truth boxes. Else all regions of at least this IoU (App. B).
     negative_iou : float
         Regions below this IoU with all boxes of a class are the SVMs' negatives (sec. 2.3).
-    labels : {"overlap", "ground_truth"}
-        Labels in fine-tuning: objects are the regions of IoU 0.5 or more, or the ground-truth boxes alone, with
-        background below 0.3 as for the SVMs (App. B).
+    labels : {"overlap", "ground_truth", "overlap_far", "ground_truth_near"}
+        Labels in fine-tuning: objects are the regions of IoU 0.5 or more and the rest is background; or objects
+        are the ground-truth boxes alone and background lies below 0.3, as for the SVMs (App. B). The other two are
+        between these: regions of IoU 0.5 or more against those below 0.3, ground truth against those below 0.5.
 
     Raises
     ------
@@ -64,7 +70,7 @@ class Row:
             ("network", tuple(NETWORKS)),
             ("classifier", CLASSIFIERS),
             ("warp_mode", WARP_MODES),
-            ("labels", LABELS),
+            ("labels", tuple(LABELS)),
         ):
             if getattr(self, key) not in choices:
                 raise SettingsError(
@@ -153,8 +159,8 @@ def _describe(row: Row) -> str:
     """A short name: what the paper's Table 2 says, then whatever is not as in the paper."""
     words = ["FT"] if row.fine_tuned else []
     words.append("softmax" if row.classifier == "softmax" else row.layer)
-    if row.labels == "ground_truth":
-        words.append("GT labels")
+    if row.labels != "overlap":
+        words.append(_LABELS_IN_SHORT[row.labels])
     if row.positive_iou is not None:
         words.append(f"pos {row.positive_iou:g}")
     if row.negative_iou != settings.SVM_NEGATIVE_IOU:
@@ -192,8 +198,8 @@ TABLES: dict[str, tuple[Row, ...]] = {
     "positives": tuple(
         Row(fine_tuned=tuned, positive_iou=iou) for tuned in (False, True) for iou in (None, 0.5)
     ),
-    # App. B: fine-tuning with its own labels, and with those of the SVMs.
-    "labels": (Row(), Row(labels="ground_truth")),
+    # App. B: fine-tuning with its own labels, with those of the SVMs, and with each half of the change.
+    "labels": tuple(Row(labels=labels) for labels in LABELS),
     # App. C: box regression, iterated.
     "iteration": tuple(Row(box_regression=rounds) for rounds in (0, 1, 2, 3)),
     # Table 3: two networks. They keep their networks whatever network is asked for.

@@ -18,7 +18,7 @@ from rcnn_helpers.detector import RCNN
 from rcnn_helpers.errors import DatasetError, SettingsError
 from rcnn_helpers.evaluation import evaluate
 from rcnn_helpers.features import FeatureStore, choose_precision
-from rcnn_helpers.finetuning import SVM_LABELS, FinetuneSettings, finetune, settings_for
+from rcnn_helpers.finetuning import LABELS, FinetuneSettings, finetune, settings_for
 from rcnn_helpers.networks import NETWORKS, load_network
 from rcnn_helpers.proposals import propose_dataset
 from rcnn_helpers.storage import read_json, sha256, write_json
@@ -57,7 +57,7 @@ def ablate(
         Folder of everything that is kept: proposals, fine-tuned networks, features, finished rows.
     finetune_settings : FinetuneSettings or mapping from network names to FinetuneSettings, optional
         By default `settings_for` each network. Seed and warp are replaced by those of the row, and the labels
-        where the row says ``"ground_truth"``.
+        where the row says other than ``"overlap"``.
     weights : str, path or mapping, optional
         Pre-trained weights as `load_network` takes them; for several networks a mapping from their names.
     finetuned : path, optional
@@ -359,7 +359,7 @@ class _SeedRun:
         given = self.options.finetune_settings
         if isinstance(given, Mapping):
             given = given.get(row.network)
-        labels = SVM_LABELS if row.labels == "ground_truth" else {}
+        labels = {} if row.labels == PAPER.labels else LABELS[row.labels]
         return replace(
             given or settings_for(row.network),
             seed=self.seed,

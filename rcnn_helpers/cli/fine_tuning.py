@@ -91,9 +91,9 @@ def finetune(options) -> None:
 
 def _settings_of_finetuning(options):
     """The network's default settings, changed where an option says so."""
-    from rcnn_helpers.finetuning import SVM_LABELS, settings_for
+    from rcnn_helpers import finetuning
 
-    return settings_for(
+    return finetuning.settings_for(
         options.network,
         steps=options.steps,
         lr=options.lr,
@@ -101,7 +101,7 @@ def _settings_of_finetuning(options):
         batch_size=options.batch_size,
         positives=positives_of(options.batch_size) if options.positives is None else options.positives,
         seed=options.seed,
-        **(SVM_LABELS if options.labels == "ground_truth" else {}),
+        **finetuning.LABELS[options.labels],
     )
 
 
@@ -207,7 +207,8 @@ def add(commands) -> None:
         default="overlap",
         choices=LABELS,
         help="overlap: a proposal of IoU 0.5 or more with an object is a positive; ground_truth: only the "
-        "objects' own boxes are, and background lies below 0.3, as for the SVMs (default: overlap)",
+        "objects' own boxes are, and background lies below 0.3, as for the SVMs; overlap_far and "
+        "ground_truth_near exchange the background of these two (default: overlap)",
     )
     parser.add_argument("--out", required=True, metavar="FILE", help="weights to write (.safetensors)")
     device_options(parser)

@@ -5,7 +5,7 @@ import argparse
 # Written out here so that --help and a mistyped name need no heavy import; a test keeps them true.
 MODES = ("fast", "fast_uijlings", "quality", "single")
 CLASSIFIERS = ("svm", "softmax")
-LABELS = ("overlap", "ground_truth")
+LABELS = ("overlap", "ground_truth", "overlap_far", "ground_truth_near")
 NETWORKS = ("quarter_tnet", "tnet", "alexnet", "vgg16", "squeezenet1_1")
 TABLES = ("table2", "classifier", "warp", "negatives", "positives", "labels", "iteration", "table3")
 
