@@ -100,7 +100,7 @@ class Examples:
         )
 
     def of_object(self, row: int) -> Example:
-        """An object, and the detection of its class that comes nearest to it."""
+        """An object that was missed or found too late, and the detection of its class that comes nearest to it."""
         diagnosis, found, truth = self._diagnosis, self._diagnosis.detections, self._diagnosis.truth
         name = truth.classes[truth.class_index[row]]
         boxes, labels, styles = [truth.boxes[row]], [f"missed {name}"], ["missed"]
@@ -111,15 +111,25 @@ class Examples:
             boxes.append(found.boxes[nearest])
             labels.append(f"{name} {found.scores[nearest]:.2f}")
             styles.append(_style_of(diagnosis, nearest))
-            words = (
-                f"The detection of {name} that comes nearest has an IoU of {overlap:.2f} with it "
-                f"and a score of {found.scores[nearest]:.2f}."
-            )
+            words = self._how_near(row, nearest, overlap)
         image_id = truth.image_ids[truth.image_index[row]]
         return Example(image_id, np.stack(boxes).astype(np.float32), labels, styles, words)
 
+    def _how_near(self, row, nearest, overlap):
+        """What kept the nearest detection from finding an object."""
+        diagnosis, score = self._diagnosis, self._diagnosis.detections.scores[nearest]
+        if diagnosis.found_by[row] == nearest:
+            return f"It is found with an IoU of {overlap:.2f}, but only at a score of {score:.2f}."
+        words = f"The nearest detection of its class: IoU {overlap:.2f}, score {score:.2f}."
+        if diagnosis.outcome[nearest] == "tp":
+            words += " That one is right, for another object."
+        return words
+
     def _nearest_detection(self, row, name):
-        """Row and IoU of the detection of a class that overlaps an object best; (-1, 0) if none touches it."""
+        """Row and IoU of the detection that finds an object or, if none does, of the one that overlaps it best.
+
+        Only detections of class `name`; (-1, 0) if none touches the object.
+        """
         found = self._diagnosis.detections
         image = self._image_of_object[row]
         if image < 0 or name not in found.classes:
@@ -129,7 +139,7 @@ class Examples:
         if not len(rows):
             return -1, 0.0
         overlaps = iou(found.boxes[rows], self._diagnosis.truth.boxes[[row]])[:, 0]
-        best = int(np.argmax(overlaps))
+        best = int(np.argmax(overlaps + 2 * (rows == self._diagnosis.found_by[row])))
         return (int(rows[best]), float(overlaps[best])) if overlaps[best] > 0 else (-1, 0.0)
 
 

@@ -61,7 +61,9 @@ def test_only_the_best_detections_of_each_class_count(explorer):
     assert "number 1 of 3 of missed" in explorer.describe(kind="missed")
     # The dog of image b is found by the second dog; it comes after the two that nothing finds.
     assert "Image b. " in explorer.describe(kind="missed", rank=3)
-    assert "IoU of 1.00" in explorer.describe(kind="missed", rank=3)
+    assert "It is found with an IoU of 1.00, but only at a score of -0.50." in explorer.describe(
+        kind="missed", rank=3
+    )
 
 
 def test_an_example_says_image_score_and_reason(explorer):

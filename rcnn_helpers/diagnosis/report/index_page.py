@@ -48,7 +48,7 @@ def _introduction(material):
     return element(
         "p",
         f"{where}{len(first.truth.image_ids):,} images, {len(first.classes)} classes searched for, {n_counted:,} "
-        f"objects of theirs that count. A detection is right from an IoU of {first.match_iou:g} with an object; "
+        f"objects to be found. A detection is right from an IoU of {first.match_iou:g} with an object; "
         f"average precision by the metric {first.metric}. Follow any number to see what is behind it.",
     )
 
@@ -284,7 +284,10 @@ def _linked(text, key, material):
 
 def _key():
     """What the colours of the bars mean."""
-    keys = [join([element("span", class_=f"key {kind}"), f"{kind}: {LOOKS[kind].word}"]) for kind in FP_TYPES]
+    keys = []
+    for kind in FP_TYPES:
+        swatch = element("span", class_=f"swatch {kind}")
+        keys.append(element("span", swatch, f"{kind}: {LOOKS[kind].word}", class_="key"))
     return element("p", *keys)
 
 
