@@ -20,9 +20,11 @@ from rcnn_helpers.settings import SVM_NEGATIVE_IOU, data_dir
 from rcnn_helpers.storage import atomic_write
 from rcnn_helpers.training_regions import TrainingRegions
 from rcnn_helpers.warping import warp_reference
+from rcnn_helpers.widgets.pictures import within
 
 LEAST_PRECISION = 0.5
-LARGEST_FILE = 120_000  # bytes; the README shows five of them
+WIDEST = 860  # pixels
+LARGEST_FILE = 120_000  # bytes; the README shows all of them
 WARP_COLUMNS = {
     "original": "A  original",
     "square_context": "B  context",
@@ -179,6 +181,37 @@ def images_by_right_detections(course: Course) -> np.ndarray:
     return np.argsort(-counts, kind="stable")
 
 
+def impact_picture(course: Course) -> np.ndarray:
+    """What mAP would be without each type of error, for the three detectors of the course, uint8 [H, W, 3]."""
+    from rcnn_helpers.diagnosis import diagnose
+    from rcnn_helpers.diagnosis.figures import impact_bars
+    from rcnn_helpers.plots import figure_pixels, use_style
+
+    use_style()
+    layer = course.profile.layer
+    detections = {
+        layer: course.detections_before_fine_tuning,
+        f"FT {layer}": course.detections_without_regression,
+        f"FT {layer} BB": course.detections,
+    }
+    figure = impact_bars({name: diagnose(found, course.test) for name, found in detections.items()})
+    return within(figure_pixels(figure), WIDEST)
+
+
+def units_picture(course: Course, *, regions: int = 9) -> np.ndarray:
+    """Six pool5 units and the regions that excite each most, as in the paper's Figure 4, uint8 [H, W, 3].
+
+    The units are those that `choose_six` finds most selective.
+    """
+    from rcnn_helpers.units.montage import describe, unit_rows
+    from rcnn_helpers.units.selectivity import choose_six
+
+    index, dataset = course.unit_index("fine-tuned"), course.pictures("trainval", "test")
+    chosen = choose_six(index, dataset)
+    labels = [describe(index, row) for _, row in chosen.iterrows()]
+    return unit_rows(index, dataset, chosen["unit"].tolist(), regions, labels=labels, side=86)
+
+
 def write_small(path: Path, picture: np.ndarray) -> None:
     """Write a JPEG of at most `LARGEST_FILE` bytes, of the best quality that fits.
 
@@ -209,6 +242,8 @@ PICTURES = {
     "hard_negatives.jpg": hard_negatives_picture,
     "precision_recall.jpg": precision_recall_picture,
     "detections.jpg": detections_picture,
+    "errors.jpg": impact_picture,
+    "units.jpg": units_picture,
 }
 
 
