@@ -38,6 +38,8 @@ counted. The eight do not add up to what is missing to 1, as each is measured al
   types like all others.
 - A class of which nothing is left to be found after mending keeps the AP it had, 0; the tool drops it from the
   mean if it had no detections.
+- All detections count; the tool keeps the 100 best of each image. The more a detector is allowed to say, the fewer
+  objects are a Miss: with hundreds of boxes an image, one of them lies loosely on almost everything.
 - At an IoU of exactly `match_iou` a second detection is a Dupe; the tool calls it Loc. The tool also fails where
   a Loc or Cls has a score of -1 or less, which the scores of a support vector machine may well be.
 """
@@ -202,8 +204,13 @@ def tide(
     DatasetError
         If a detection lies in an image, or is of a class, that the data set does not have.
     SettingsError
-        If `background_iou` is not below `match_iou`.
+        If `background_iou` is not below `match_iou`, or detections and data set are exchanged.
     """
+    if not isinstance(detections, Detections):
+        raise SettingsError(
+            f"tide was given a {type(detections).__name__} where detections belong; "
+            "the detections come first, the data set second"
+        )
     if not 0 <= background_iou < match_iou:
         raise SettingsError(
             f"background_iou is {background_iou}; it must be at least 0 and less than match_iou, {match_iou}"

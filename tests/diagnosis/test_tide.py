@@ -294,6 +294,8 @@ def test_rows_of_a_type_best_first(scene):
 
 def test_bad_input_is_named(scene):
     detections, truth = scene(("cat",), [("1", "cat", A)], [("1", "cat", 1, A)])
+    with pytest.raises(SettingsError, match="given a GroundTruth where detections belong"):
+        tide(truth, detections)
     with pytest.raises(SettingsError, match="background_iou is 0.5"):
         tide(detections, truth, background_iou=0.5)
     with pytest.raises(ValueError, match="unknown metric 'coco'"):
