@@ -21,6 +21,7 @@ _LONGEST_UPLOADED = 1000  # pixels: a larger photograph is shrunk, as the networ
 _VIEW = 420  # pixels
 _SIDE, _GAP = 72, 4  # pixels: of a crop, and between two
 _LINE = 20  # pixels: of text
+_MOST_BOXES = 200  # whose excitements are kept
 
 
 class ExcitedUnitsExplorer(Explorer):
@@ -60,8 +61,10 @@ class ExcitedUnitsExplorer(Explorer):
         self._known = index.values[:, self.k - 1] > 0
         self._channels = np.arange(index.n_units) // (index.shape[1] * index.shape[2])
         self._photographs = {}  # by their names in the list of images
-        self._excitements = LastUsed(200)
-        self.upload = ipywidgets.FileUpload(accept="image/*", description="your photograph")
+        self._excitements = LastUsed(_MOST_BOXES)
+        self.upload = ipywidgets.FileUpload(
+            accept="image/*", description="your photograph", layout={"width": "190px"}
+        )
         self.upload_said = ipywidgets.HTML("A JPEG or PNG of up to 10 MB; nobody but this notebook gets it.")
         height, width = self._image(image_ids[0]).shape[:2]
         start = self._start(image_ids[0])
@@ -84,6 +87,11 @@ class ExcitedUnitsExplorer(Explorer):
         self._lay_out()
         self.canvas.observe(self._moved, names=["box", "alive"])
         self.upload.observe(self._take_upload, names="value")
+
+    def forget(self) -> None:
+        """Give the memory of all pictures back, your photographs excepted; what is shown next is read anew."""
+        self._excitements = LastUsed(_MOST_BOXES)
+        self._crops.forget()
 
     def _lay_out(self):
         """Picture and controls on the left, the units beside them where there is room."""

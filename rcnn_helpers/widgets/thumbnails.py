@@ -64,6 +64,10 @@ class Thumbnails:
     def __init__(self, dataset, *, mode: str, padding: int, input_size: int):
         self._dataset = dataset
         self._geometry = {"mode": mode, "padding": padding, "size": input_size}
+        self.forget()
+
+    def forget(self) -> None:
+        """Give the memory of all pictures and crops back."""
         self._pictures = LastUsed(_MOST_PICTURE_BYTES, weight=lambda value: value[0].nbytes)
         self._crops = LastUsed(_MOST_CROPS)
 

@@ -76,7 +76,7 @@ function render({ model, el }) {
     const chosen = model.get("chosen");
     const focused = grid.contains(document.activeElement);
     nodes().forEach((node, number) => {
-      node.setAttribute("aria-selected", String(number === chosen));
+      node.setAttribute("aria-selected", String(number === chosen && model.get("framed")));
       node.tabIndex = number === chosen ? 0 : -1; // Tab leads to the chosen cell, arrow keys on from there
     });
     if (focused) focusChosen();
@@ -97,6 +97,7 @@ function render({ model, el }) {
 
   function choose(number) {
     model.set("chosen", number);
+    model.set("framed", true);
     model.save_changes(); // the front end holds back what the kernel is too slow for
     focusChosen();
   }
@@ -117,7 +118,7 @@ function render({ model, el }) {
 
   const shown = {
     image: showImage, label: showWords, hint: showWords,
-    columns: showCells, rows: showCells, cells: showCells, chosen: showChosen,
+    columns: showCells, rows: showCells, cells: showCells, chosen: showChosen, framed: showChosen,
   };
   for (const [name, show] of Object.entries(shown)) {
     model.on(`change:${name}`, show);

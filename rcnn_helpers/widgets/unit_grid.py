@@ -23,6 +23,8 @@ class UnitGrid(anywidget.AnyWidget):
         Cells in a row.
     chosen : int
         Number of the chosen cell; kept within `cells`.
+    framed : bool
+        Whether the chosen cell has a frame; a click or a key gives it one. Of several grids, one shows it.
     channel, n_channels : int
         The channel on show, and how many there are.
     image : bytes
@@ -44,6 +46,7 @@ class UnitGrid(anywidget.AnyWidget):
     columns = traitlets.Int(1, min=1).tag(sync=True)
     rows = traitlets.Int(1, min=1).tag(sync=True)
     chosen = traitlets.Int(0).tag(sync=True)
+    framed = traitlets.Bool(True).tag(sync=True)
     channel = traitlets.Int(0).tag(sync=True)
     n_channels = traitlets.Int(1, min=1).tag(sync=True)
     image = traitlets.Bytes().tag(sync=True)

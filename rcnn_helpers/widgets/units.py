@@ -20,7 +20,7 @@ _BELOW = 360  # pixels: width of the whole image, and of what the neighbours see
 _MAP_CELL = 34  # pixels
 _LOW, _HIGH = np.array([236.0, 244.0, 250.0]), np.array([0.0, 58.0, 102.0])  # light blue to dark blue
 _CHOSEN = BoxStyle("vermillion")
-_CONTROL = {"width": "auto", "max_width": "320px"}
+_MOST_SHEETS = 100
 
 
 class UnitExplorer(Explorer):
@@ -79,14 +79,20 @@ class UnitExplorer(Explorer):
             for each, it in self.indexes.items()
         }
         self._side = _SIDE if other is None else _SIDE_OF_TWO
-        self._sheets = LastUsed(100)
+        self._sheets = LastUsed(_MOST_SHEETS)
         self._walk = None, 0, None  # of similar channels: where it began, steps so far, where it has led
         self._make_grids(index.shape)
         super().__init__(self._make_controls(index, unit))
         self._lay_out()
         for grid in (self.grid, *self.sheets.values()):
-            grid.observe(self._moved, names=["chosen", "channel"])
+            grid.observe(self._moved, names=["chosen", "framed", "channel"])
         self.grid.observe(self._moved, names="alive")
+
+    def forget(self) -> None:
+        """Give the memory of all pictures back; what is shown next is read anew."""
+        self._sheets = LastUsed(_MOST_SHEETS)
+        for each in self._crops.values():
+            each.forget()
 
     # -- parts ---------------------------------------------------------------------------------------------
 
@@ -100,7 +106,7 @@ class UnitExplorer(Explorer):
             controls["column"] = int_slider("column", 0, columns - 1, column)
         controls["region"] = int_slider("region", 1, self.k, 1)
         if len(self.indexes) > 1:
-            controls["network"] = dropdown("map and image", self.indexes)
+            controls["network"] = dropdown("network", self.indexes)
         if rows * columns > 1:
             controls["colours"] = dropdown(
                 "cells show", {label: key for key, (label, _) in _MAPS.items()}.items()
@@ -127,7 +133,8 @@ class UnitExplorer(Explorer):
                 columns=_COLUMNS,
                 rows=-(-self.k // _COLUMNS),
                 n_channels=channels,
-                label="Regions that excite the unit most",
+                label=f"Regions that excite the unit most{self._suffix(name)}",
+                hint=f"Each with its share of the channel's highest value{self._suffix(name)}.",
                 layout=hidden | {"flex": f"1 1 {round(0.6 * width)}px", "max_width": f"{width}px"},
             )
             for name in self.indexes
@@ -164,7 +171,7 @@ class UnitExplorer(Explorer):
                 if name in self.controls:
                     self.controls[name].value = value
         for name, each in self.sheets.items():
-            if owner is each and change.name == "chosen":
+            if owner is each and change.name in ("chosen", "framed") and each.framed:
                 if "network" in self.controls:
                     self.controls["network"].value = name
                 self.controls["region"].value = each.chosen + 1
@@ -190,6 +197,7 @@ class UnitExplorer(Explorer):
                 )
             ]
             each.chosen = state["region"] - 1
+            each.framed = name == self._network(**state)
             each.channel = state["channel"]
 
     def _maxima(self, state):
@@ -226,8 +234,6 @@ class UnitExplorer(Explorer):
             if self._sheets.get(key) is None:
                 self._sheets[key] = jpeg(self._sheet(name, crops, **state))
             each.image = self._sheets.get(key)
-            each.label = f"Regions that excite the unit most{self._suffix(name)}"
-            each.hint = f"Each with its share of the channel's highest value{self._suffix(name)}."
         for each in (self.grid, *self.sheets.values()):
             each.layout.display = None
         self._put(self._below(crops, **state), self._words(**state))
@@ -405,7 +411,7 @@ class UnitExplorer(Explorer):
         return found
 
     def _suffix(self, name):
-        return f" {name}" if len(self.indexes) > 1 else ""
+        return f", {name}" if len(self.indexes) > 1 else ""
 
 
 def _highest_values(index, channel):

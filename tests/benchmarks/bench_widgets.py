@@ -2,6 +2,8 @@
 
 On pictures of the laptop profile, and with RCNN_REAL_DATA also on photographs of the VOC sample. The peer is
 matplotlib, which is only given the finished pixels and codes them as PNG; drawing boxes in it would take longer.
+The explorers of units go over 50 units whose regions lie anywhere in all pictures of the split; "cold" forgets
+every picture and crop before each redraw, so that all of them are decoded anew.
 
 Run: python tests/benchmarks/bench_widgets.py [--pictures DIR]
 """
@@ -23,11 +25,15 @@ from rcnn_helpers import widgets
 from rcnn_helpers.course.workspace import Course
 from rcnn_helpers.datasets.voc import VOCDataset
 from rcnn_helpers.evaluation import Detections, evaluate
+from rcnn_helpers.networks import load_network
+from rcnn_helpers.proposals.random_boxes import random_boxes
 from rcnn_helpers.proposals.selective_search import merge_trees, selective_search
+from rcnn_helpers.units import UnitIndex, field_geometry
 
 matplotlib.use("Agg")
 N_IMAGES = 20
 N_STEPS = 40
+N_UNITS = 50
 
 
 def main():
@@ -39,11 +45,11 @@ def main():
     datasets = {"ToyVOC": Course("laptop", progress=False).test}
     if folder := os.environ.get("RCNN_REAL_DATA"):
         datasets["VOC"] = VOCDataset(Path(folder) / "voc2007_sample/VOCdevkit/VOC2007", "test")
-    for title, dataset in datasets.items():
-        dataset = dataset.subset(dataset.ids[:N_IMAGES])
+    for title, whole in datasets.items():
+        dataset = whole.subset(whole.ids[:N_IMAGES])
         rows = []
-        for explorer, control, values in cases(dataset):
-            rows.append(measure(explorer, control, values))
+        for explorer, control, values, *before in [*cases(dataset), *unit_cases(whole)]:
+            rows.append(measure(explorer, control, values, *before))
             if options.pictures:
                 options.pictures.mkdir(parents=True, exist_ok=True)
                 name = f"{title}_{type(explorer).__name__}_{len(rows)}.png"
@@ -86,11 +92,31 @@ def cases(dataset):
     yield curve, "rank", spread(1, curve.controls["rank"].max)
 
 
-def measure(explorer, control, values):
+def unit_cases(dataset):
+    """The same for the explorers of units, and, for some, what to do before each redraw."""
+    rng = np.random.default_rng(0)
+    network = load_network("quarter_tnet")
+    index, other = (random_index(dataset, network, rng) for _ in range(2))
+    channels = [0, *rng.permutation(np.arange(1, index.shape[0]))[:N_UNITS].tolist()]
+    for options in ({}, {"other": other}):
+        explorer = widgets.UnitExplorer(index, dataset, **options)
+        explorer.grid.alive = True
+        yield explorer, "channel", channels, "cold"
+        yield explorer, "channel", channels
+    excited = widgets.ExcitedUnitsExplorer(network, dataset, index)
+    excited.canvas.alive = True
+    boxes = [sorted_box(rng, excited.canvas.width, excited.canvas.height) for _ in range(N_STEPS)]
+    yield excited, "canvas", boxes, "cold"
+    yield excited, "canvas", boxes
+
+
+def measure(explorer, control, values, *conditions):
     """Median and worst time of a redraw over `values`, beside matplotlib's for the pixels of the last."""
     moved, trait = (explorer.canvas, "box") if control == "canvas" else (explorer.controls[control], "value")
     milliseconds = []
     for value in [values[1], values[0], *values[1:]]:  # the first two warm up and start the sweep
+        if "cold" in conditions:
+            explorer.forget()
         start = time.perf_counter()
         setattr(moved, trait, value)
         milliseconds.append(1e3 * (time.perf_counter() - start))
@@ -98,7 +124,7 @@ def measure(explorer, control, values):
     median, worst = statistics.median(milliseconds[2:]), max(milliseconds[2:])
     return {
         "explorer": type(explorer).__name__,
-        "control": control,
+        "control": " ".join([control, *conditions]),
         "steps": len(values) - 1,
         "median ms": median,
         "worst ms": worst,
@@ -106,6 +132,40 @@ def measure(explorer, control, values):
         "matplotlib ms": peer,
         "ratio": peer / median,
     }
+
+
+def random_index(dataset, network, rng, *, top=24):
+    """An index of random regions of all images, in the shape of a network's pool5."""
+    shape = network.feature_shape("pool5")
+    n_units = int(np.prod(shape))
+    image_index = rng.integers(len(dataset), size=(n_units, top)).astype(np.int32)
+    boxes = np.empty((n_units, top, 4), np.float32)
+    for number, image_id in enumerate(dataset.ids):
+        annotation = dataset.annotation(image_id)
+        here = image_index == number
+        boxes[here] = random_boxes(
+            annotation.height, annotation.width, int(here.sum()), rng=rng, min_width=60
+        )
+    values = -np.sort(-rng.uniform(0.1, 9, (n_units, top)).astype(np.float32), axis=1)
+    return UnitIndex(
+        network_name=network.name,
+        fingerprint=network.fingerprint,
+        layer="pool5",
+        shape=shape,
+        nms_iou=0.1,
+        mode="warp",
+        padding=16,
+        input_size=network.input_size,
+        image_ids=tuple(dataset.ids),
+        n_regions=2000 * len(dataset),
+        inputs="",
+        values=values,
+        image_index=image_index,
+        boxes=boxes,
+        sums=np.stack([values.sum(axis=1), np.zeros(n_units)], axis=1).astype(np.float64),
+        counts=np.full(n_units, 1000),
+        spans=field_geometry(network).spans,
+    )
 
 
 def matplotlib_milliseconds(picture, repeats=5):

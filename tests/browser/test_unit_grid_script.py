@@ -189,6 +189,15 @@ def test_what_the_kernel_sets_is_shown_and_nothing_is_sent_back(open_grid):
     assert page.evaluate("sent") == 0
 
 
+def test_a_cell_without_a_frame_gets_one_when_it_is_clicked(open_grid):
+    page = open_grid(chosen=3)
+    page.evaluate("model.set('framed', false)")
+    assert page.locator("[aria-selected=true]").count() == 0
+    page.get_by_role("gridcell", name="cell number 3", exact=True).click()
+    assert page.evaluate("model.get('framed')") is True
+    assert page.locator("[aria-selected=true]").get_attribute("aria-label") == "cell number 3"
+
+
 def test_the_focus_stays_on_the_grid_when_its_cells_change(open_grid):
     page = open_grid(chosen=3)
     page.locator("[aria-selected=true]").focus()
@@ -215,6 +224,6 @@ def test_cells_divide_a_picture_evenly(open_grid):
 
 def test_a_view_that_is_closed_listens_no_more(open_grid):
     page = open_grid()
-    assert page.evaluate("model.listening()") == 7
+    assert page.evaluate("model.listening()") == 8
     page.evaluate("cleanUp()")
     assert page.evaluate("model.listening()") == 0

@@ -235,10 +235,10 @@ def test_the_region_slider_ends_where_the_unit_ends(explorers):
 def test_the_other_networks_unit_is_told_of_too(explorers):
     explorer = explorers["two networks"]
     told = explorer.describe(channel=3, network="before fine-tuning")
-    assert re.search(r"column 1 after fine-tuning: .* The same unit before fine-tuning: its highest", told)
-    assert "Region 1 before fine-tuning, in image" in told
+    assert re.search(r"column 1, after fine-tuning: .* The same unit, before fine-tuning: its highest", told)
+    assert "Region 1, before fine-tuning, in image" in told
     silent = explorer.describe(channel=0, row=0, column=0)
-    assert "The same unit before fine-tuning: none of 2,000 regions excites it." in silent
+    assert "The same unit, before fine-tuning: none of 2,000 regions excites it." in silent
 
 
 def test_the_cells_show_values_means_or_shares_of_regions(explorers):
@@ -351,11 +351,18 @@ def test_a_click_on_a_region_shows_the_image_it_comes_from(live):
     explorer, sent = live
     explorer.sheets["after fine-tuning"].chosen = 4
     assert explorer.controls["region"].value == 5 and len(sent) == 1
-    assert "Region 5 after fine-tuning" in explorer.text.value
-    explorer.sheets["before fine-tuning"].chosen = 2
+    assert "Region 5, after fine-tuning" in explorer.text.value
+    with explorer.sheets["before fine-tuning"].hold_trait_notifications():  # as they come from the browser
+        explorer.sheets["before fine-tuning"].chosen = 2
+        explorer.sheets["before fine-tuning"].framed = True
     assert explorer.controls["network"].value == "before fine-tuning"
     assert explorer.controls["region"].value == 3
-    assert "Region 3 before fine-tuning" in explorer.text.value
+    assert "Region 3, before fine-tuning" in explorer.text.value
+    framed = {name: each.framed for name, each in explorer.sheets.items()}
+    assert framed == {"after fine-tuning": False, "before fine-tuning": True}
+    explorer.sheets["after fine-tuning"].framed = True  # as a click on the region of the same number does
+    assert "Region 3, after fine-tuning" in explorer.text.value
+    assert not explorer.sheets["before fine-tuning"].framed
 
 
 def test_regions_are_named_for_screen_readers(live):
