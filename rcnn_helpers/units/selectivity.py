@@ -9,9 +9,12 @@ ways:
 
 How surprising a share is, is told by the Kullback-Leibler divergence ``D(share || base)`` of two coins that show
 heads with these probabilities. It grows with the lift and with the share itself, so that neither what is common
-nor what fills a few pixels wins for that alone. By the bound of Chernoff and Hoeffding, the mean of n independent
-numbers between 0 and 1 whose expectation is `base` reaches `share` with a probability of at most
-``exp(-n D(share || base))``, however they are distributed.
+nor what fills a few pixels wins for that alone.
+
+Whether a share could be chance is told by Hoeffding's bound for the mean of n independent numbers of which the
+expectation, the variance and the maximum, 1, are known (W. Hoeffding, Probability inequalities for sums of bounded
+random variables, 1963, theorem 3). Regions of one image are not independent; so for this bound what the regions
+of an image show is averaged first, and n is the number of images.
 """
 
 from collections.abc import Callable, Hashable, Mapping, Sequence
@@ -26,6 +29,9 @@ from rcnn_helpers.units.index import UnitIndex
 
 TOP = 24  # regions of a unit that are looked at, as many as the explorer shows
 N_RANDOM = 24  # regions drawn from every image
+SURE = 0.05  # probability that a find is one of chance
+# What `choose_six` looks for, one after the other.
+SIX = ("class", "class", "part", "part", "colour", "surface")
 
 
 def attribute_selectivity(
@@ -79,11 +85,11 @@ def attribute_selectivity(
         bits
             ``D(share || base)`` in bits, negative if the share is below the base: the surprise of one region.
         chance
-            Upper bound on the probability that k random regions show as much. As regions of one image are not
-            independent, n is k divided by the number of those that one image contributes at most; for that n
-            the bound holds. It is that of a unit chosen beforehand: among R rows, 0.05 / R is a sure find.
-        regions
-            How many regions there were: k, or fewer for a unit that few regions excite.
+            Upper bound on the probability that random regions of as many images show as much, every image counting
+            once. It is that of a unit chosen beforehand: the best of U units is a sure find if its chance is below
+            0.05 / U.
+        images, regions
+            How many regions there were, k or fewer for a unit that few excite, and of how many images.
 
     Raises
     ------
@@ -105,18 +111,17 @@ def attribute_selectivity(
     def measure(image_id, boxes):
         return pixel_attributes(dataset, image_id).shares(boxes)
 
-    names, shares, bases = _shares(
-        index, _Regions(top.row, top.image, fields), random, measure, len(cells), progress
-    )
-    unit, column = np.nonzero(shares)
+    fields_of_top = _Regions(top.row, top.image, fields)
+    shown = _shown(index, fields_of_top, random, measure, len(cells), progress)
+    unit, column = np.nonzero(shown.shares)
     what = {
-        "kind": np.array([attribute.kind for attribute in names])[column],
-        "attribute": np.array([attribute.name for attribute in names])[column],
-        "share": shares[unit, column],
-        "base": bases[unit % len(cells), column],
-        "explained": _explained(names, shares, bases)[unit, column],
+        "kind": np.array([attribute.kind for attribute in shown.names])[column],
+        "attribute": np.array([attribute.name for attribute in shown.names])[column],
+        "share": shown.shares[unit, column],
+        "base": shown.bases[unit % len(cells), column],
+        "explained": _explained(shown)[unit, column],
     }
-    return _frame(index, top, unit, what, share="share", n_random=len(drawn.row))
+    return _frame(index, top, shown, what, n_random=len(drawn.row))
 
 
 def class_selectivity(
@@ -147,7 +152,7 @@ def class_selectivity(
     DataFrame
         A row for each unit and each class that any of its regions holds: unit, channel, row, column, class;
         precision, base: the share of its regions and of random regions that hold an object of the class; lift,
-        bits, chance, regions as in `attribute_selectivity`.
+        bits, chance, images, regions as in `attribute_selectivity`.
 
     Raises
     ------
@@ -164,17 +169,17 @@ def class_selectivity(
         return names, np.array(of_class, np.float32).reshape(len(names), len(boxes)).T
 
     # What a region holds does not depend on the cell: one base for all.
-    names, shares, bases = _shares(index, top, drawn, measure, 1, progress=False)
-    unit, column = np.nonzero(shares)
+    shown = _shown(index, top, drawn, measure, 1, progress=False)
+    unit, column = np.nonzero(shown.shares)
     what = {
-        "class": np.array(names)[column],
-        "precision": shares[unit, column],
-        "base": bases[0, column],
+        "class": np.array(shown.names)[column],
+        "precision": shown.shares[unit, column],
+        "base": shown.bases[0, column],
     }
-    return _frame(index, top, unit, what, share="precision", n_random=len(drawn.row))
+    return _frame(index, top, shown, what, n_random=len(drawn.row))
 
 
-def best_units(frame, name: str | None = None, n: int = 10, *, kind: str | None = None, sure: float = 0.05):
+def best_units(frame, name: str | None = None, n: int = 10, *, kind: str | None = None, sure: float = SURE):
     """The units that like something most, best first.
 
     Parameters
@@ -188,8 +193,8 @@ def best_units(frame, name: str | None = None, n: int = 10, *, kind: str | None 
     kind : str, optional
         Of attribute, if `name` stands for several: there may be a part and a class of that name.
     sure : float
-        Leave out what might be a chance find: with R rows to choose from, those whose `chance` is above
-        ``sure / R``. 1 leaves out less, infinity nothing.
+        Leave out what might be a chance find: with U units to choose from, those whose `chance` is above
+        ``sure / U``. Infinity leaves out nothing.
 
     Returns
     -------
@@ -210,7 +215,7 @@ def best_units(frame, name: str | None = None, n: int = 10, *, kind: str | None 
         if found.empty:
             known = ", ".join(sorted(set(frame[column].astype(str))))
             raise SettingsError(f"no unit sees {name!r}; there are {known}")
-    found = found[found["chance"] <= sure / max(1, len(frame))].sort_values(
+    found = found[found["chance"] <= sure / max(1, frame["unit"].nunique())].sort_values(
         ["bits", "unit"], ascending=[False, True], kind="stable"
     )
     if name is None:
@@ -218,6 +223,55 @@ def best_units(frame, name: str | None = None, n: int = 10, *, kind: str | None 
         found = found.groupby(by, sort=True, observed=True).head(n)
         return found.sort_values([*by, "bits"], ascending=[True] * len(by) + [False], kind="stable")
     return found.head(n)
+
+
+def choose_six(index: UnitIndex, dataset, k: int = TOP, *, frame=None, kinds: Sequence[str] = SIX):
+    """Choose units to show by a rule, and not by taste: one after the other, each the most selective of its kind.
+
+    The paper's Figure 4 shows units that like a class, such as people, a part, such as windows, a colour, or a
+    texture, such as arrays of dots. So for every entry of `kinds` in turn the unit and the attribute of that kind
+    are taken that go together with most bits of surprise, if it is a sure find (see `best_units`). For a part, only
+    its surprise beyond what the classes seen explain counts. A channel and an attribute are taken once only.
+    Clutter, backdrop and plain surfaces are left out; so are units on the border of the map, of whose fields the
+    crop cuts off a good part, where there is one inside.
+
+    Parameters
+    ----------
+    index, dataset, k
+        As for `attribute_selectivity`.
+    frame : DataFrame, optional
+        What `attribute_selectivity` has found, if it is at hand.
+    kinds : sequence of str
+        Of attributes. Where the data set does not know a kind, or nothing of it is sure, fewer units are chosen.
+
+    Returns
+    -------
+    DataFrame
+        The rows of the chosen units, in the order of `kinds`.
+    """
+    frame = attribute_selectivity(index, dataset, k) if frame is None else frame
+    candidates = frame[frame["chance"] <= SURE / index.n_units]
+    candidates = candidates[~candidates["attribute"].isin((*NO_CLASSES, "plain"))]
+    explained = np.maximum(candidates["base"], candidates["explained"].fillna(0))
+    _, rows, columns = index.shape
+    left = candidates.assign(
+        inside=_off_border(candidates["row"], rows) & _off_border(candidates["column"], columns),
+        beyond=divergence(candidates["share"], explained),
+    ).sort_values(["inside", "beyond", "unit"], ascending=[False, False, True], kind="stable")
+    chosen = []
+    for kind in kinds:
+        of_kind = left[left["kind"] == kind]
+        if of_kind.empty:
+            continue
+        best = of_kind.iloc[0]
+        chosen.append(best.name)
+        left = left[(left["channel"] != best["channel"]) & (left["attribute"] != best["attribute"])]
+    return frame.loc[chosen]
+
+
+def _off_border(place, n: int):
+    """Whether a cell is none of the outer ones of a row of `n`; small maps have no border to speak of."""
+    return (place > 0) & (place < n - 1) if n > 3 else place >= 0
 
 
 def compare_units(before: UnitIndex, after: UnitIndex, dataset=None, k: int = TOP):
@@ -342,43 +396,80 @@ def _listed_by_image(index: UnitIndex) -> list[np.ndarray]:
     return [part[:, 1:] for part in np.split(rows, ends)]
 
 
-def _shares(
+@dataclass(frozen=True)
+class _Shown:
+    """What regions show of A things, which are called `names`.
+
+    `shares` [U, A] are the means over each unit's regions, `by_image` [U, A] the same with every image counting
+    once, `n_images` [U] how many these are; `bases` and `squares` [1 or cells, A] are the means over random
+    regions, of the numbers and of their squares.
+    """
+
+    names: list
+    shares: np.ndarray
+    by_image: np.ndarray
+    n_images: np.ndarray
+    bases: np.ndarray
+    squares: np.ndarray
+
+
+def _shown(
     index: UnitIndex,
     top: _Regions,
     random: _Regions,
     measure: Callable[[str, np.ndarray], tuple[Sequence[Hashable], np.ndarray]],
     n_bases: int,
     progress: bool,
-):
-    """What every unit's regions show on average, and what random ones show.
+) -> _Shown:
+    """Measure all regions, image by image.
 
     ``measure(image_id, boxes [N, 4])`` names A things and tells how much of each every box shows, [N, A].
-
-    Returns
-    -------
-    names : list of all A things that any image shows
-    shares : float64 [U, A]
-    bases : float64 [n_bases, A]
     """
     from tqdm.auto import tqdm
 
-    of_units, of_random = _Means(index.n_units), _Means(n_bases)
+    of_units, by_image = _Means(index.n_units), _Means(index.n_units)
+    of_random, squares = _Means(n_bases), _Means(n_bases)
     top_by_image, random_by_image = (_by_image(regions, index.n_images) for regions in (top, random))
     for image, image_id in enumerate(tqdm(index.image_ids, unit="image", disable=not progress)):
         listed, drawn = top_by_image[image], random_by_image[image]
         if len(listed) + len(drawn) == 0:
             continue
         names, found = measure(image_id, np.concatenate([top.boxes[listed], random.boxes[drawn]]))
-        of_units.add(top.row[listed], names, found[: len(listed)])
-        of_random.add(random.row[drawn], names, found[len(listed) :])
+        of_listed, of_drawn = found[: len(listed)], found[len(listed) :]
+        unit, sums, counts = _sums_by_row(top.row[listed], of_listed)
+        of_units.add(unit, names, sums, counts)
+        by_image.add(unit, names, sums / counts[:, None], 1)
+        for means, values in ((of_random, of_drawn), (squares, of_drawn**2)):
+            cell, sums, counts = _sums_by_row(random.row[drawn], values)
+            means.add(cell, names, sums, counts)
     names = sorted(set(of_units.columns) | set(of_random.columns))
-    return names, of_units.means(names), of_random.means(names)
+    return _Shown(
+        names=names,
+        shares=of_units.means(names),
+        by_image=by_image.means(names),
+        n_images=by_image.counts,
+        bases=of_random.means(names),
+        squares=squares.means(names),
+    )
 
 
 def _by_image(regions: _Regions, n_images: int) -> list[np.ndarray]:
     """Positions of the regions of each image."""
     order = np.argsort(regions.image, kind="stable")
     return np.split(order, np.searchsorted(regions.image[order], np.arange(1, n_images)))
+
+
+def _sums_by_row(row: np.ndarray, values: np.ndarray):
+    """Add up N measurements [N, A] by their row: the R rows that occur, sums [R, A], counts [R].
+
+    A measurement of NaN does not count.
+    """
+    sound = ~np.isnan(values).any(axis=1)
+    row, values = row[sound], values[sound].astype(np.float64)
+    order = np.argsort(row, kind="stable")
+    present, first, counts = np.unique(row[order], return_index=True, return_counts=True)
+    sums = np.add.reduceat(values[order], first) if len(present) else np.zeros((0, values.shape[1]))
+    return present, sums, counts
 
 
 class _Means:
@@ -389,17 +480,12 @@ class _Means:
         self.sums = np.zeros((n_rows, 0))
         self.counts = np.zeros(n_rows, np.int64)
 
-    def add(self, row: np.ndarray, names: Sequence[Hashable], values: np.ndarray) -> None:
-        """Add N measurements [N, A] of some things; one of NaN does not count."""
+    def add(self, row: np.ndarray, names: Sequence[Hashable], sums: np.ndarray, counts) -> None:
+        """Add sums [R, A] of so many measurements of A things to R rows."""
         column = [self.columns.setdefault(name, len(self.columns)) for name in names]
         self.sums = np.pad(self.sums, ((0, 0), (0, len(self.columns) - self.sums.shape[1])))
-        sound = ~np.isnan(values).any(axis=1)
-        row, values = row[sound], values[sound]
-        order = np.argsort(row, kind="stable")
-        present, first = np.unique(row[order], return_index=True)
-        if len(present):
-            self.sums[np.ix_(present, column)] += np.add.reduceat(values[order].astype(np.float64), first)
-        self.counts += np.bincount(row, minlength=len(self.counts))
+        self.sums[np.ix_(row, column)] += sums
+        self.counts[row] += counts
 
     def means(self, names: Sequence[Hashable]) -> np.ndarray:
         """The means [rows, A], 0 for what has never turned up."""
@@ -408,8 +494,9 @@ class _Means:
         return found[:, [self.columns.get(name, -1) for name in names]]
 
 
-def _explained(names: Sequence[Attribute], shares: np.ndarray, bases: np.ndarray) -> np.ndarray:
+def _explained(shown: _Shown) -> np.ndarray:
     """Share of each part that the classes seen bring with them [U, A]; NaN for what is no part."""
+    names, shares, bases = shown.names, shown.shares, shown.bases
     column = {attribute: place for place, attribute in enumerate(names)}
     cell = np.arange(len(shares)) % len(bases)
     explained = np.full(shares.shape, np.nan)
@@ -429,27 +516,67 @@ def _explained(names: Sequence[Attribute], shares: np.ndarray, bases: np.ndarray
     return explained
 
 
-def _frame(index: UnitIndex, top: _Regions, unit: np.ndarray, what: dict, *, share: str, n_random: int):
+def _frame(index: UnitIndex, top: _Regions, shown: _Shown, what: dict, *, n_random: int):
     """The table of what units show, from its own columns and those that follow from them."""
     import pandas as pd
 
+    unit, column = np.nonzero(shown.shares)
     place = np.unravel_index(unit, index.shape)
-    n_regions = np.bincount(top.row, minlength=index.n_units)
     frame = pd.DataFrame(
         {"unit": unit, **dict(zip(("channel", "row", "column"), place, strict=True)), **what}
     )
     for name in ("kind", "attribute", "class"):
         if name in frame:
             frame[name] = frame[name].astype("category")
-    # What no random region shows might be shown by the next one.
-    base = np.maximum(frame["base"], 1 / (n_random + 1))
-    surprise = divergence(frame[share], base)
-    frame["lift"] = frame[share] / base
-    frame["bits"] = np.where(frame[share] < base, -surprise, surprise) / np.log(2)
-    independent = _independent(index, top)[unit]
-    frame["chance"] = np.where(frame[share] <= base, 1.0, np.exp(-independent * surprise))
-    frame["regions"] = n_regions[unit]
+    share, base = shown.shares[unit, column], frame["base"].to_numpy()
+    base = np.maximum(base, 1 / (n_random + 1))  # what no random region shows might be shown by the next one
+    frame["lift"] = share / base
+    frame["bits"] = np.sign(share - base) * divergence(share, base) / np.log(2)
+    frame["chance"] = _chance(shown, n_random)[unit, column]
+    frame["images"] = shown.n_images[unit]
+    frame["regions"] = np.bincount(top.row, minlength=index.n_units)[unit]
     return frame
+
+
+def _chance(shown: _Shown, n_random: int) -> np.ndarray:
+    """Bound on the probability that random regions show as much as each unit's [U, A].
+
+    To the random regions one is added that shows nothing but the attribute: of what is rare, few regions tell the
+    variance.
+    """
+    cell = np.arange(len(shown.shares)) % len(shown.bases)
+    mean = (n_random * shown.bases + 1) / (n_random + 1)
+    variance = (n_random * shown.squares + 1) / (n_random + 1) - mean**2
+    return chance_bound(shown.by_image, mean[cell], variance[cell], shown.n_images[:, None])
+
+
+def chance_bound(share, mean, variance, n) -> np.ndarray:
+    """Bound the probability that the mean of n independent numbers is `share` or more (Hoeffding, theorem 3).
+
+    Parameters
+    ----------
+    share : array-like
+    mean, variance : array-like
+        Of the numbers, which are at most 1 and between 0 and 1 in the mean.
+    n : array-like
+
+    Returns
+    -------
+    float64 array
+        1 where the share is not above the mean.
+
+    Examples
+    --------
+    >>> float(chance_bound(1.0, 0.5, 0.25, 10))  # ten coins show heads: 1 / 1024
+    0.0009765625
+    """
+    share, mean, variance = (np.asarray(values, np.float64) for values in (share, mean, variance))
+    room = 1 - mean
+    whole = room**2 + variance
+    above = np.clip(share - mean, 0, room)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        surprise = divergence((variance + room * above) / whole, variance / whole)
+    return np.where(above > 0, np.exp(-np.asarray(n) * surprise), 1.0)
 
 
 def divergence(share, base) -> np.ndarray:
@@ -465,17 +592,3 @@ def divergence(share, base) -> np.ndarray:
         heads = np.where(share > 0, share * np.log(share / base), 0.0)
         tails = np.where(share < 1, (1 - share) * np.log((1 - share) / (1 - base)), 0.0)
     return np.maximum(heads + tails, 0.0)
-
-
-def _independent(index: UnitIndex, top: _Regions) -> np.ndarray:
-    """Regions of each unit divided by how many of them the most frequent image contributes, float64 [U].
-
-    A mean of n numbers in which no independent group has more than m members obeys the bound with n / m: the
-    logarithm of ``1 - p + p exp(t w)`` is convex in the weight w of a group and 0 at w = 0, so groups as heavy as
-    the heaviest are the worst case.
-    """
-    of_image, members = np.unique(top.row.astype(np.int64) * index.n_images + top.image, return_counts=True)
-    most, total = np.zeros(index.n_units), np.zeros(index.n_units)
-    np.maximum.at(most, of_image // index.n_images, members)
-    np.add.at(total, of_image // index.n_images, members)
-    return total / np.maximum(1, most)

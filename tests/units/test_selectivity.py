@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 import numpy as np
+import pandas as pd
 import pytest
 import scipy.stats
 from hypothesis import given
@@ -16,6 +17,8 @@ from rcnn_helpers.errors import SettingsError
 from rcnn_helpers.units.selectivity import (
     attribute_selectivity,
     best_units,
+    chance_bound,
+    choose_six,
     class_selectivity,
     compare_units,
     divergence,
@@ -73,8 +76,8 @@ def test_shares_of_colours_worked_out_by_hand(two_units, pictures):
     red = row_of(frame, unit=0, attribute="red")
     assert red["share"] == 1 and red["base"] == pytest.approx(2 / 3) and red["lift"] == pytest.approx(1.5)
     assert red["bits"] == pytest.approx(np.log2(1.5))  # D(1 || p) = -log p
-    # Two regions, one from each image: both red by chance with probability (2/3)^2.
-    assert red["chance"] == pytest.approx(4 / 9) and red["regions"] == 2
+    # With a fourth that is red, as a precaution: two regions, one an image, are both red with probability (3/4)^2.
+    assert red["chance"] == pytest.approx(9 / 16) and red["regions"] == 2
     blue = row_of(frame, unit=1, attribute="blue")
     assert blue["share"] == pytest.approx(0.75) and blue["base"] == pytest.approx(1 / 3)
     below = row_of(frame, unit=1, attribute="red")
@@ -101,11 +104,15 @@ def test_the_white_box_decides_and_not_the_region(index_by_hand, pictures):
 
 
 def test_regions_of_one_image_are_not_taken_for_independent(index_by_hand, pictures):
-    lists = {0: [(3.0, "a", LEFT), (2.0, "a", (0, 0, 10, 20)), (1.0, "b", LEFT)]}
+    lists = {0: [(3.0, "a", LEFT), (2.0, "a", LEFT), (1.0, "b", MIDDLE)]}
     index = index_by_hand(lists, shape=(1, 1, 1), image_ids=["a", "b"])
     frame = attribute_selectivity(index, pictures, proposals={"a": [LEFT], "b": [RIGHT]})
-    # Three regions, at most two from one image: 1.5 coins of probability 1/2.
-    assert row_of(frame, unit=0, attribute="red")["chance"] == pytest.approx(0.5**1.5)
+    red = row_of(frame, unit=0, attribute="red")
+    assert red["share"] == pytest.approx(5 / 6) and red["base"] == 0.5
+    # Not three coins with 5/6 heads, but two, one an image, with 3/4. With a third random region that is red, as a
+    # precaution, the bound is exp(-2 D(3/4 || 2/3)).
+    assert red["chance"] == pytest.approx(((9 / 8) ** 0.75 * (3 / 4) ** 0.25) ** -2)
+    assert (red["images"], red["regions"]) == (2, 3)
 
 
 def test_precision_of_classes_worked_out_by_hand(two_units, pictures):
@@ -126,12 +133,22 @@ def test_divergence_is_scipys_relative_entropy(share, base):
     assert divergence(share, base) == pytest.approx(expected, abs=1e-9)
 
 
-@given(st.integers(1, 40), st.integers(0, 40), st.floats(0.01, 0.99))
-def test_chance_bounds_the_exact_probability_of_coins(n, heads, base):
-    heads = min(heads, n)
-    if heads / n > base:
-        bound = np.exp(-n * divergence(heads / n, base))
-        assert scipy.stats.binom.sf(heads - 1, n, base) <= bound * (1 + 1e-9)
+@given(st.integers(1, 40), st.integers(0, 40), st.floats(0.01, 0.99), st.floats(0.1, 1))
+def test_chance_bounds_the_exact_probability_of_coins(n, heads, p, worth):
+    """Coins that are worth 0 or `worth` at most 1: their sum is binomial."""
+    share = worth * min(heads, n) / n
+    bound = chance_bound(share, worth * p, worth**2 * p * (1 - p), n)
+    exact = scipy.stats.binom.sf(min(heads, n) - 1, n, p)
+    assert exact <= bound * (1 + 1e-9) or share <= worth * p
+    assert 0 <= bound <= 1
+
+
+@given(st.integers(1, 40), st.floats(0.01, 0.98), st.floats(0.01, 0.98))
+def test_chance_of_coins_is_chernoffs_bound_and_a_smaller_variance_makes_it_smaller(n, p, share):
+    bound = chance_bound(share, p, p * (1 - p), n)
+    expected = np.exp(-n * divergence(share, p)) if share > p else 1
+    assert bound == pytest.approx(expected, rel=1e-6)
+    assert chance_bound(share, p, p * (1 - p) / 2, n) <= bound * (1 + 1e-9)
 
 
 # ToyVOC ----------------------------------------------------------------------------------------------------
@@ -238,7 +255,7 @@ def test_a_unit_that_was_made_to_like_a_part_is_found_and_others_are_not(index_b
     classes = frame[(frame["kind"] == "class") & frame["attribute"].isin(toys.classes)]
     assert classes.loc[classes["bits"].idxmax(), "unit"] == 0
     others = frame[frame["unit"] != 0]
-    assert (others["chance"] > 0.05 / len(frame)).all()  # no chance finds among random units
+    assert (others["chance"] > 0.05 / 30).all()  # no chance finds among random units
 
 
 # Choosing --------------------------------------------------------------------------------------------------
@@ -255,6 +272,47 @@ def test_best_units_are_sorted_sure_and_of_the_name(two_units, pictures):
         best_units(frame, "wheel")
     classes = class_selectivity(two_units, pictures)
     assert best_units(classes, "dog", sure=np.inf)["unit"].tolist() == [0]
+
+
+def table(index, entries):
+    """What `attribute_selectivity` returns, made up: place, kind, attribute, share, base, explained, chance."""
+    rows = []
+    for place, kind, attribute, share, base, explained, chance in entries:
+        channel, row, column = place
+        rows.append(
+            {"unit": index.unit(*place), "channel": channel, "row": row, "column": column, "kind": kind}
+            | {"attribute": attribute, "share": share, "base": base, "explained": explained, "chance": chance}
+        )
+    return pd.DataFrame(rows)
+
+
+def test_six_units_are_chosen_by_rule(index_by_hand, pictures):
+    index = index_by_hand({0: []}, shape=(9, 6, 6), image_ids=["a"], spans=[[0, 100]] * 6)
+    nan, sure = np.nan, 1e-9
+    frame = table(
+        index,
+        [
+            ((0, 0, 3), "class", "dog", 0.9, 0.1, nan, sure),  # on the border
+            ((1, 2, 2), "class", "backdrop", 0.9, 0.1, nan, sure),  # nothing to tell
+            ((1, 2, 3), "class", "dog", 0.5, 0.1, nan, sure),
+            ((1, 3, 3), "class", "car", 0.4, 0.1, nan, sure),  # of a channel that is taken
+            ((2, 3, 3), "class", "dog", 0.4, 0.1, nan, sure),  # an attribute that is taken
+            ((2, 4, 4), "class", "car", 0.3, 0.1, nan, sure),
+            ((3, 1, 1), "part", "trunk", 0.5, 0.05, 0.4, sure),  # explained by the dogs
+            ((4, 1, 1), "part", "wheel", 0.3, 0.05, 0.06, sure),
+            ((5, 1, 1), "colour", "red", 0.9, 0.1, nan, 0.01),  # might be chance
+            ((6, 5, 5), "colour", "blue", 0.5, 0.1, nan, sure),  # none inside
+            ((7, 1, 1), "surface", "plain", 0.9, 0.2, nan, sure),
+            ((8, 1, 1), "surface", "dots", 0.4, 0.2, nan, sure),
+        ],
+    )
+    for shuffled in (frame, frame.sample(frac=1, random_state=1)):
+        six = choose_six(index, pictures, frame=shuffled)
+        assert six["attribute"].tolist() == ["dog", "car", "wheel", "trunk", "blue", "dots"]
+        assert six["channel"].tolist() == [1, 2, 4, 3, 6, 8]
+    assert choose_six(index, pictures, frame=frame, kinds=("light", "colour"))["attribute"].tolist() == [
+        "blue"
+    ]
 
 
 def test_units_before_and_after(index_by_hand, pictures, two_units):
