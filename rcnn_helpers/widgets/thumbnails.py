@@ -99,13 +99,8 @@ class Thumbnails:
         ]
         found = {key: self._crops.get(key) for each in keys for key in each}
         absent = [key for key, crop in found.items() if crop is None]
-        pictures = self._fetch(_shrinks_needed(absent))
-        for key in absent:
-            image_id, box, field, side, own_shape = key
-            picture, shrink = pictures[image_id]
-            self._crops[key] = found[key] = self.crop(
-                picture, box, field, side, own_shape=own_shape, shrink=shrink
-            )
+        for key, crop in zip(absent, self._made(absent), strict=True):
+            self._crops[key] = found[key] = crop
         return [[found[key] for key in each] for each in keys]
 
     def _fetch(self, shrinks: dict[str, int]) -> dict[str, tuple[np.ndarray, int]]:
@@ -140,9 +135,26 @@ class Thumbnails:
         """
         height, width = (shrink * length for length in picture.shape[:2])
         geometry = crop_geometry([box], height, width, **self._geometry)
-        shape = _shape_within(side, geometry.window[0]) if own_shape else (side, side)
+        return self._drawn(picture, shrink, geometry, 0, field, side, own_shape)
+
+    def _made(self, keys) -> list[np.ndarray]:
+        """The crops of these keys."""
+        if not keys:
+            return []
+        pictures = self._fetch(_shrinks_needed(keys))
+        here = [pictures[image_id] for image_id, *_ in keys]
+        heights, widths = np.array([[shrink * length for length in p.shape[:2]] for p, shrink in here]).T
+        geometry = crop_geometry([box for _, box, *_ in keys], heights, widths, **self._geometry)
+        return [
+            self._drawn(*picture, geometry, number, *how)
+            for number, (picture, (_, _, *how)) in enumerate(zip(here, keys, strict=True))
+        ]
+
+    def _drawn(self, picture, shrink, geometry, number, field, side, own_shape):
+        """Crop `number` of a geometry, with the field on it."""
+        shape = _shape_within(side, geometry.window[number]) if own_shape else (side, side)
         scale = np.tile([shape[1], shape[0]], 2) / self._geometry["size"]
-        crop = _pasted(picture, geometry.source[0] / shrink, geometry.target[0] * scale, shape)
+        crop = _pasted(picture, geometry.source[number] / shrink, geometry.target[number] * scale, shape)
         if field is None:
             return crop
         return draw_boxes(crop, [np.array(field) * scale], styles=FIELD_STYLE, line_width=2)

@@ -74,10 +74,11 @@ class UnitExplorer(Explorer):
         self.indexes = {name: index} if other is None else {name: index, other_name: other}
         self.k = min(k, index.top)
         self._dataset = dataset
-        self._crops = {
-            each: Thumbnails(dataset, mode=it.mode, padding=it.padding, input_size=it.input_size)
-            for each, it in self.indexes.items()
-        }
+        made = {}  # networks that see regions alike share pictures and crops
+        for each in self.indexes.values():
+            how = {"mode": each.mode, "padding": each.padding, "input_size": each.input_size}
+            made.setdefault(tuple(how.values()), Thumbnails(dataset, **how))
+        self._crops = {each: made[it.mode, it.padding, it.input_size] for each, it in self.indexes.items()}
         self._side = _SIDE if other is None else _SIDE_OF_TWO
         self._sheets = LastUsed(_MOST_SHEETS)
         self._walk = None, 0, None  # of similar channels: where it began, steps so far, where it has led
