@@ -101,13 +101,16 @@ def test_show_draws_a_row_for_each_unit(index_file, toy_folder, tmp_path):
     assert heights[1] > 1.5 * heights[0]
 
 
-def test_best_units_of_a_class(index_file, toy_folder, tmp_path, capsys):
+@pytest.mark.parametrize(("by", "share"), [("class", "precision"), ("attribute", "share")])
+def test_best_units(by, share, index_file, toy_folder, tmp_path, capsys):
     report = tmp_path / "best.json"
     arguments = [str(index_file), "--voc", str(toy_folder), "--top", "8", "--json", str(report)]
-    assert main(["units", "best", *arguments]) == 0
-    assert "beside random regions" in capsys.readouterr().out
+    assert main(["units", "best", *arguments, "--by", by]) == 0
+    printed = capsys.readouterr().out
+    assert "beside random regions" in printed
     for line in json.loads(report.read_text()):
-        assert line["precision"] > line["base"]
+        assert line[share] > line["base"]
+        assert line[by] in printed
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 """``rcnn units build``, ``rcnn units show`` and ``rcnn units best``."""
 
 import argparse
+import json
 import shlex
 import sys
 import time
@@ -186,16 +187,18 @@ def best(options) -> None:
     )
     if found.empty:
         print("no unit shows more of it than chance could")
-    else:
-        width = max(5, *(len(str(name)) for name in found[options.by]))
-        print(f"  {options.by:{width + 2}s}{'unit':>14s}  {'share':>7s}  {'random':>7s}  {'times':>6s}")
-        for line in found.to_dict("records"):
-            place = f"{line['channel']},{line['row']},{line['column']}"
-            print(
-                f"  {line[options.by]:{width + 2}s}{place:>14s}  {100 * line[share]:6.1f}%  "
-                f"{100 * line['base']:6.1f}%  {line['lift']:6.1f}"
-            )
-    save_json(options.json, found.to_dict("records"))
+    lines = json.loads(found.to_json(orient="records"))
+    names = [" ".join(line[key] for key in ("kind", options.by) if key in line) for line in lines]
+    width = max((len(name) for name in names), default=0)
+    for number, (name, line) in enumerate(zip(names, lines, strict=True)):
+        if number == 0:
+            print(f"  {'':{width}s}  {'unit':>9s}  {'share':>7s}  {'random':>7s}  {'times':>6s}")
+        place = f"{line['channel']},{line['row']},{line['column']}"
+        print(
+            f"  {name:{width}s}  {place:>9s}  {100 * line[share]:6.1f}%  {100 * line['base']:6.1f}%  "
+            f"{line['lift']:6.1f}"
+        )
+    save_json(options.json, lines)
 
 
 def _pictures_of(options, index):
