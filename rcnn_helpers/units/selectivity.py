@@ -230,8 +230,8 @@ def choose_six(index: UnitIndex, dataset, k: int = TOP, *, frame=None, kinds: Se
 
     The paper's Figure 4 shows units that like a class, such as people, a part, such as windows, a colour, or a
     texture, such as arrays of dots. So for every entry of `kinds` in turn the unit and the attribute of that kind
-    are taken that go together with most bits of surprise, if it is a sure find (see `best_units`). For a part, only
-    its surprise beyond what the classes seen explain counts. A channel and an attribute are taken once only.
+    are taken that go together with most bits of surprise, if it is a sure find (see `best_units`). Of a part, only
+    the surprise beyond what the classes seen explain counts. A channel and an attribute are taken once only.
     Clutter, backdrop and plain surfaces are left out; so are units on the border of the map, of whose fields the
     crop cuts off a good part, where there is one inside.
 
