@@ -136,7 +136,7 @@ class UnitExplorer(Explorer):
                 n_channels=channels,
                 label=f"Regions that excite the unit most{self._suffix(name)}",
                 hint=f"Each with its share of the channel's highest value{self._suffix(name)}.",
-                layout=hidden | {"flex": f"1 1 {round(0.6 * width)}px", "max_width": f"{width}px"},
+                layout=hidden | {"flex": f"1 1 {round(0.55 * width)}px", "max_width": f"{width}px"},
             )
             for name in self.indexes
         }
@@ -326,7 +326,7 @@ class UnitExplorer(Explorer):
                     "name": f"row {row}, column {column}: {text} {spoken}",
                     "text": text,
                     "colour": _hexadecimal(colour),
-                    "ink": "#000000" if shade < 0.5 else "#ffffff",
+                    "ink": "#000000" if shade < 0.65 else "#ffffff",
                 }
             )
         return cells

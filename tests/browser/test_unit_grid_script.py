@@ -57,6 +57,7 @@ def open_grid(browser):
     def show(n_cells=36, columns=6, rows=6, chosen=0, n_channels=64, picture=b""):
         values = {"cells": cells_of(n_cells), "columns": columns, "rows": rows, "chosen": chosen}
         values |= {
+            "framed": True,
             "channel": 5,
             "n_channels": n_channels,
             "label": "Cells of a channel",
