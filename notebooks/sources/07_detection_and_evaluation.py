@@ -939,9 +939,9 @@ plots.show(
 #
 # - *Table 2, sec. 3.2:* fine-tuning helps, and helps fc6 and fc7 more than pool5; *sec. 3.5:* box regression helps.
 # - *App. A:* a rim of context helps, and warping beats the squares of [notebook 02](02_warping.ipynb).
-# - *App. B:* SVMs beat the softmax that fine-tuning leaves behind; true boxes alone are the better positives for SVMs.
-#   *Sec. 2.3:* negatives below 0.3 beat 0 and 0.5 ([notebook 05](05_svm_training.ipynb)). (That fine-tuning wants labels
-#   of its own is a matter of [notebook 04](04_fine_tuning.ipynb).)
+# - *App. B:* SVMs beat the softmax that fine-tuning leaves behind; true boxes alone are the better positives for SVMs,
+#   and loose ones for fine-tuning ([notebook 04](04_fine_tuning.ipynb)).
+#   *Sec. 2.3:* negatives below 0.3 beat 0 and 0.5 ([notebook 05](05_svm_training.ipynb)).
 # - *App. C:* moving a box again and again does not help ([notebook 06](06_bounding_box_regression.ipynb)).
 #
 # Some of the paper's differences are older than its fine-tuning; of the labels for SVMs appendix B says so. `compared`
