@@ -199,7 +199,8 @@ def best_units(frame, name: str | None = None, n: int = 10, *, kind: str | None 
     Returns
     -------
     DataFrame
-        Rows of `frame`, sorted by bits of surprise, of several names one after the other.
+        Rows of `frame`, the smallest chance first, of several names one after the other. (Sorted by bits, units
+        would win whose regions come from a few images that happen to look so. An untrained network has many.)
 
     Raises
     ------
@@ -215,14 +216,11 @@ def best_units(frame, name: str | None = None, n: int = 10, *, kind: str | None 
         if found.empty:
             known = ", ".join(sorted(set(frame[column].astype(str))))
             raise SettingsError(f"no unit sees {name!r}; there are {known}")
-    found = found[found["chance"] <= sure / max(1, frame["unit"].nunique())].sort_values(
-        ["bits", "unit"], ascending=[False, True], kind="stable"
-    )
-    if name is None:
-        by = [column] if "kind" not in found else ["kind", column]
-        found = found.groupby(by, sort=True, observed=True).head(n)
-        return found.sort_values([*by, "bits"], ascending=[True] * len(by) + [False], kind="stable")
-    return found.head(n)
+    found = found[found["chance"] <= sure / max(1, frame["unit"].nunique())]
+    by = [] if name is not None else ["kind", column] if "kind" in frame else [column]
+    ascending = [True] * len(by) + [True, False, True]
+    found = found.sort_values([*by, "chance", "bits", "unit"], ascending=ascending, kind="stable")
+    return found.groupby(by, sort=False, observed=True).head(n) if by else found.head(n)
 
 
 def choose_six(index: UnitIndex, dataset, k: int = TOP, *, frame=None, kinds: Sequence[str] = SIX):
@@ -230,8 +228,8 @@ def choose_six(index: UnitIndex, dataset, k: int = TOP, *, frame=None, kinds: Se
 
     The paper's Figure 4 shows units that like a class, such as people, a part, such as windows, a colour, or a
     texture, such as arrays of dots. So for every entry of `kinds` in turn the unit and the attribute of that kind
-    are taken that go together with most bits of surprise, if it is a sure find (see `best_units`). Of a part, only
-    the surprise beyond what the classes seen explain counts. A channel and an attribute are taken once only.
+    are taken that go together with most surprise over all images, if it is a sure find (see `best_units`). Of a
+    part, only the surprise beyond what the classes seen explain counts. A channel and an attribute are taken once.
     Clutter, backdrop and plain surfaces are left out; so are units on the border of the map, of whose fields the
     crop cuts off a good part, where there is one inside.
 
@@ -256,7 +254,7 @@ def choose_six(index: UnitIndex, dataset, k: int = TOP, *, frame=None, kinds: Se
     _, rows, columns = index.shape
     left = candidates.assign(
         inside=_off_border(candidates["row"], rows) & _off_border(candidates["column"], columns),
-        beyond=divergence(candidates["share"], explained),
+        beyond=candidates["images"] * divergence(candidates["share"], explained),
     ).sort_values(["inside", "beyond", "unit"], ascending=[False, False, True], kind="stable")
     chosen = []
     for kind in kinds:

@@ -282,6 +282,7 @@ def table(index, entries):
         rows.append(
             {"unit": index.unit(*place), "channel": channel, "row": row, "column": column, "kind": kind}
             | {"attribute": attribute, "share": share, "base": base, "explained": explained, "chance": chance}
+            | {"images": 20}
         )
     return pd.DataFrame(rows)
 
