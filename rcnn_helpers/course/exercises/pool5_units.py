@@ -273,12 +273,19 @@ def _album(rng):
     levels[rng.random(len(levels)) < 0.2] = 0
     pictures, used = [], 0
     for n in sizes:
-        clumps = rng.integers(0, 60, size=(3, 2))
-        corner = clumps[rng.integers(0, 3, size=n)] + rng.integers(0, 14, size=(n, 2))
-        boxes = np.concatenate([corner, corner + rng.integers(12, 28, size=(n, 2))], axis=1)
-        pictures.append((boxes.tolist(), levels[used : used + n].tolist()))
+        pictures.append((_clumps(rng, n).tolist(), levels[used : used + n].tolist()))
         used += n
     return pictures, int(rng.integers(2, 9))
+
+
+def _clumps(rng, n):
+    """Boxes about a few places, no two of which overlap by just the IoU that suppresses."""
+    while True:
+        places = rng.integers(0, 60, size=(3, 2))
+        corner = places[rng.integers(0, 3, size=n)] + rng.integers(0, 14, size=(n, 2))
+        boxes = np.concatenate([corner, corner + rng.integers(12, 28, size=(n, 2))], axis=1)
+        if np.abs(iou(boxes, boxes) - _SUPPRESS).min() > 1e-3:
+            return boxes
 
 
 def _same_regions(answer, expected):
