@@ -35,6 +35,7 @@ NEEDS = {
     "06": STAGES[:6],
     "07": STAGES[:6],
     "08": STAGES[:7],
+    "09": STAGES,
 }
 # Networks whose pool5 units can be compared (sec. 3.1): as the course uses it, as it came, and an untrained one.
 UNIT_NETWORKS = ("fine-tuned", "pre-trained", "random")
