@@ -176,6 +176,8 @@ def _sensitivity_table(name, frame) -> str:
     from rcnn_helpers.diagnosis import sensitivity_summary
 
     summary = sensitivity_summary(frame)
+    if summary.empty:
+        return f"{name}: too few objects for a summary of how normalised AP depends on what they look like"
     rows = {
         row.Index: [
             _number(row.lowest),

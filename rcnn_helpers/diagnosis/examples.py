@@ -37,23 +37,23 @@ class Example:
     styles: list
     words: str
 
-    def picture(self, image, *, longest: int = 640) -> np.ndarray:
+    def picture(self, image, *, longest: int = 640, labelled: bool = True) -> np.ndarray:
         """The whole image, at most doubled in size, with the boxes, uint8 [H, W, 3]."""
-        return self._drawn(image, (0, 0, image.shape[1], image.shape[0]), longest)
+        return self._drawn(image, (0, 0, image.shape[1], image.shape[0]), longest, labelled=labelled)
 
     def crop(self, image, *, longest: int = 300) -> np.ndarray:
         """The part of the image around all boxes, scaled to `longest`, uint8 [H, W, 3]."""
         height, width = image.shape[:2]
         return self._drawn(image, _surroundings(self.boxes, height, width), longest, enlarge=4.0)
 
-    def _drawn(self, image, window, longest, enlarge=2.0):
+    def _drawn(self, image, window, longest, enlarge=2.0, labelled=True):
         left, top, right, bottom = window
         part = image[top:bottom, left:right]
         scale = min(enlarge, longest / max(part.shape[:2]))
         side = max(1, round(scale * max(part.shape[:2])))
         part = fit(part, side, side)
         boxes = (self.boxes - np.float32([left, top, left, top])) * np.float32(scale)
-        return draw_boxes(part, boxes, self.labels, self.styles)
+        return draw_boxes(part, boxes, self.labels if labelled else None, self.styles)
 
 
 class Examples:

@@ -60,16 +60,16 @@ def draw_bars(bars, selected: str) -> np.ndarray:
     selected : str
     """
     step = _BAR_WIDTH + _GAP
-    canvas = np.full((_HEIGHT + 2 * _LINE + 8, max(len(bars), 1) * step + _GAP, 3), 255, np.uint8)
+    canvas = np.full((_HEIGHT + 2 * _LINE + 16, max(len(bars), 1) * step + _GAP, 3), 255, np.uint8)
     highest = max([bar["value"] for bar in bars], default=0) or 1
-    ground = _LINE + _HEIGHT
+    ground = 8 + _LINE + _HEIGHT
     for number, bar in enumerate(bars):
         left = _GAP + number * step
         top = ground - max(1, round(_HEIGHT * bar["value"] / highest))
         canvas[top:ground, left : left + _BAR_WIDTH] = rgb(bar["colour"])
         _hatch(canvas[top:ground, left : left + _BAR_WIDTH], bar["pattern"])
         if bar["key"] == selected:
-            _frame(canvas, left - 5, max(top - _LINE, 0), left + _BAR_WIDTH + 5, ground + _LINE + 4)
+            _frame(canvas, left - 5, top - _LINE - 6, left + _BAR_WIDTH + 5, ground + _LINE + 4)
         write(canvas, bar["text"], left, top - _LINE + 1)
         write(canvas, bar["label"], left, ground + 3)
     canvas[ground : ground + 1] = 0

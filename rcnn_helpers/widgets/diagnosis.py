@@ -12,7 +12,7 @@ from rcnn_helpers.errors import DisplayError
 from rcnn_helpers.widgets.bar_chart import BarChart, draw_bars
 from rcnn_helpers.widgets.controls import dropdown, int_slider, steps
 from rcnn_helpers.widgets.explorer import Explorer
-from rcnn_helpers.widgets.pictures import ImageCache, above
+from rcnn_helpers.widgets.pictures import ImageCache, above, beside
 
 KINDS = ("tp", *FP_TYPES, "missed")
 _ALL = float("inf")
@@ -152,7 +152,7 @@ class DiagnosisExplorer(Explorer):
         whose = f"{detector}, {name or 'all classes'}, counting {_AMONG[among][1]}"
         if not len(rows):
             nothing = np.full((40, 400, 3), 255, np.uint8)
-            return nothing, f"{whose}: there is nothing of {kind} ({LOOKS[kind].word})."
+            return nothing, f"{whose}: no example of {kind} ({LOOKS[kind].word})."
         row = int(rows[rank - 1])
         if kind == "missed":
             example, score = known.examples.of_object(row), ""
@@ -160,7 +160,13 @@ class DiagnosisExplorer(Explorer):
         else:
             example, score = known.examples.of_detection(row), known.diagnosis.detections.scores[row]
             word, score = LOOKS[kind].word, f", score {score:.2f}"
-        picture = example.picture(self._images[example.image_id])
+        image = self._images[example.image_id]
+        # Small objects need the one, and where they are the other.
+        where, close_up = (
+            example.picture(image, longest=440, labelled=False),
+            example.crop(image, longest=380),
+        )
+        picture = beside(close_up, where)
         return picture, (
             f"{whose}: number {rank:,} of {len(rows):,} of {kind} ({word}). Image {example.image_id}{score}. "
             f"{example.words}"

@@ -70,7 +70,7 @@ def test_an_example_says_image_score_and_reason(explorer):
     words = explorer.describe("first", "cat", ALL, "Loc", 1)
     assert "first, cat, counting all detections: number 1 of 1 of Loc" in words
     assert "Image a, score 0.50." in words and "Duplicate" in words
-    assert "nothing of Sim" in explorer.describe("first", "cat", ALL, "Sim")
+    assert "no example of Sim" in explorer.describe("first", "cat", ALL, "Sim")
     assert "No detection of dog in this image touches it." in explorer.describe("first", "dog", ALL, "missed")
 
 
@@ -112,7 +112,7 @@ def test_a_class_that_one_detector_does_not_know_has_empty_bars(dataset, diagnos
     explorer.controls["name"].value = "dog"
     explorer.controls["detector"].value = "cats"
     assert set(values(explorer).values()) == {0}
-    assert "there is nothing of" in explorer.text.value
+    assert "no example of" in explorer.text.value
 
 
 def test_without_pictures_the_boxes_stand_on_grey(dataset, diagnosis, monkeypatch):
