@@ -247,7 +247,7 @@ print(
 )
 plots.show(
     figures.false_positive_bars({"FT fc7 BB": diagnosis}),
-    quality=48,
+    quality=42,
     alt="Share of each kind among the best-scored false positives, by class. Over all classes: "
     + ", ".join(f"{kind} {share:.0f}%" for kind, share in top_shares(diagnosis).items()),
 )
@@ -509,7 +509,7 @@ predict(
 shown_groups = {group: similar.groups[group] for group in ("animals", "furniture")}  # those of the paper
 plots.show(
     figures.false_positive_trend(diagnoses, groups=shown_groups),
-    quality=45,
+    quality=35,
     alt="Shares of the kinds over the number of false positives looked at: a column for each detector, a row for each "
     "group of classes. Among the first 25, mean over all classes: "
     + "; ".join(
@@ -985,17 +985,13 @@ if len(ranges):
     )
 
 # %% [markdown]
-# Class by class, with the standard errors, for the characteristic that lies furthest beyond chance:
+# Class by class, with the standard errors, for the characteristic that lies furthest beyond chance (viewpoint and parts
+# apart, which have too many subsets for one figure):
 
 # %%
 if len(ranges):
-    clearest = (against_chance.measured - against_chance["chance, largest"]).idxmax()
-    if clearest in ("viewpoint", "part visibility"):  # too many subsets for one figure
-        clearest = (
-            (against_chance.measured - against_chance["chance, largest"])
-            .drop(["viewpoint", "part visibility"])
-            .idxmax()
-        )
+    with_few = against_chance.drop(["viewpoint", "part visibility"], errors="ignore")
+    clearest = (with_few.measured - with_few["chance, largest"]).idxmax()
     plots.show(
         figures.sensitivity_by_class(sensitivities["FT fc7 BB"], clearest),
         quality=55,
