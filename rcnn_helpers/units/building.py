@@ -10,6 +10,7 @@ What is kept in memory does not grow with the number of regions: the lists, and 
 
 import hashlib
 import json
+import time
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -33,6 +34,8 @@ NMS_IOU = 0.1  # the original explorer's
 # Features of an image that are held at a time. A layer with more units than fit is computed several times, for
 # some of its units each; such layers lie early in a network, where computing is cheap.
 _FEATURE_BYTES = 512 * 2**20
+# A slow network shall not lose more than this when its process is killed.
+_CHECKPOINT_SECONDS = 300
 # Units looked at together: a few cache lines of each region's features, and buffers that stay in the cache.
 _BLOCK = 32
 # Fewer units than this are not worth waking another thread for.
@@ -85,7 +88,7 @@ def build_index(
         File to save the index in. What an interrupted call has done is kept beside it, in a file with ``.part``
         added to its name, and the next call goes on from there. If `out` holds this index already, it is read.
     checkpoint_images : int
-        Write that file after so many images.
+        Write that file after so many images, and at least every five minutes.
     batch_size : int, optional
         See `rcnn_helpers.features.extract`.
     progress : bool
@@ -134,12 +137,15 @@ def build_index(
         initial=len(growing.image_ids),
         disable=not progress,
     )
+    saved = time.monotonic()
     try:
         for image_id in bar:
             growing.take_in(image_id, source.regions(image_id))
             n_done = len(growing.image_ids)
-            if n_done % checkpoint_images == 0 and n_done < len(dataset.ids):
+            is_due = n_done % checkpoint_images == 0 or time.monotonic() - saved > _CHECKPOINT_SECONDS
+            if is_due and n_done < len(dataset.ids):
                 files.checkpoint(growing.index())
+                saved = time.monotonic()
     except KeyboardInterrupt:
         files.checkpoint(growing.index())
         raise

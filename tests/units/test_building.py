@@ -291,6 +291,14 @@ def test_an_interrupted_build_goes_on_where_it_was(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == [out.name]
 
 
+def test_slow_images_are_kept_more_often(monkeypatch, tmp_path):
+    saved = []
+    monkeypatch.setattr(building, "_CHECKPOINT_SECONDS", 0)
+    monkeypatch.setattr(building._Files, "checkpoint", lambda files, index: saved.append(index.n_images))
+    build(out=tmp_path / "units.safetensors")
+    assert saved == [1, 2, 3, 4, 5]
+
+
 def test_a_finished_index_is_read(tmp_path):
     out = tmp_path / "units.safetensors"
     index = build(out=out)
