@@ -16,10 +16,10 @@
 # - compare the same unit before and after fine-tuning;
 # - draw a box of your own and ask which units it excites.
 #
-# **You need** pool5 and its receptive fields ([notebook 03](03_feature_extraction.ipynb), sections 1 and 2), IoU and
-# suppression ([07](07_detection_and_evaluation.ipynb), section 2). **Time:** about 45 minutes for reading, predicting
-# and browsing, and 50 for the four exercises. The first cell says what the cells take on a machine like yours; on a
-# GPU nothing was measured yet.
+# **You need** pool5 and its receptive fields ([notebook 03](03_feature_extraction.ipynb), sections 1 and 2), IoU
+# and suppression ([07](07_detection_and_evaluation.ipynb), section 2). **Time:** about 45 minutes for reading,
+# predicting and browsing, and 50 for the four exercises. The first cell says what the cells take on a machine like
+# yours; on a GPU nothing was measured yet.
 #
 # The package behind it is `rcnn_helpers.units`; the shell has `rcnn units`. The pictures are ToyVOC: rendered,
 # synthetic toys. So we know what every pixel shows, and can measure what the paper could only look at.
@@ -48,7 +48,7 @@ pictures = course.pictures("trainval", "test")
 index = course.unit_index("fine-tuned")  # section 3 tells what this is
 before = course.unit_index("pre-trained")
 untrained = course.unit_index("random")
-K = 24  # regions by which a unit is judged, as many as the explorer shows
+K = 24  # regions by which a unit is judged: as many as Figure 12 and the explorer show
 print(index)
 
 # %% [markdown]
@@ -144,11 +144,11 @@ meet("09 pictures at the top", n_pictures)
 #
 # ●●● · 20 minutes. `pictures` is a list; of each picture it holds a pair: its `boxes`, a list of corners, and the
 # unit's `values` for them, no two of them equal but for zeros. Return a list of the best `k` regions of all
-# pictures, best first, each as a pair `(picture, region)` of positions in these lists. In each picture, a region is
-# suppressed if its IoU with a kept, better one is *greater* than 0.1. Regions with the value 0 do not count: the
-# list may be shorter than `k`. For instance, with the boxes (0, 0, 10, 10), (1, 0, 11, 10) and (40, 0, 50, 10) in the
-# first picture, valued 0.9, 0.8 and 0.3, and one box valued 0.5 in the second, the best 3 are
-# `[(0, 0), (1, 0), (0, 2)]`. A picture may have no regions.
+# pictures, best first, each as a pair `(picture, region)` of positions in these lists. In each picture, a region
+# is suppressed if its IoU with a kept, better one is *greater* than 0.1. Regions with the value 0 do not count:
+# the list may be shorter than `k`. For instance, with the boxes (0, 0, 10, 10), (1, 0, 11, 10) and (40, 0, 50, 10)
+# in the first picture, valued 0.9, 0.8 and 0.3, and one box valued 0.5 in the second, the best 3 are `[(0, 0), (1,
+# 0), (0, 2)]`. A picture may have no regions.
 
 
 # %% exercise="best_regions"
@@ -190,9 +190,9 @@ plots.show(
 # ## 2. What the unit sees
 #
 # Perhaps you were looking at the wrong place. The unit sees neither the region alone nor all of it. The region is
-# warped with 16 pixels of context on each side ([notebook 02](02_warping.ipynb)), and of the 227 x 227 pixels of this
-# crop the unit sees at most **195 x 195**: its receptive field, which notebook 03 worked out layer by layer. A unit
-# at the border of the map sees less, since the field ends where the crop ends.
+# warped with 16 pixels of context on each side ([notebook 02](02_warping.ipynb)), and of the 227 x 227 pixels of
+# this crop the unit sees at most **195 x 195**: its receptive field, which notebook 03 worked out layer by layer.
+# A unit at the border of the map sees less, since the field ends where the crop ends.
 
 # %%
 field = units.receptive_field(network, "pool5", (row, column))
@@ -213,10 +213,10 @@ print(f"unit {number} sees the columns {x1} to {x2} and the rows {y1} to {y2} of
 #
 # ### Exercise: what a unit sees of a picture
 #
-# ●●○ · 15 minutes. `box` is a region in the picture and `field` a receptive field in its crop, both (x1, y1, x2, y2).
-# The crop has `size` x `size` pixels, `padding` of them context on each side. Return the field in pixels of the
-# picture, without rounding. It may leave the region, and even the picture; do not cut it off. For the example above,
-# `field_in_image([100, 60, 139, 138], [32, 0, 227, 195], 227, 16)` is `(103.2, 53.6, 142.2, 131.6)`.
+# ●●○ · 15 minutes. `box` is a region in the picture and `field` a receptive field in its crop, both (x1, y1, x2,
+# y2). The crop has `size` x `size` pixels, `padding` of them context on each side. Return the field in pixels of
+# the picture, without rounding. It may leave the region, and even the picture; do not cut it off. For the example
+# above, `field_in_image([100, 60, 139, 138], [32, 0, 227, 195], 227, 16)` is `(103.2, 53.6, 142.2, 131.6)`.
 
 
 # %% exercise="field_in_image"
@@ -269,7 +269,8 @@ plots.show(
 # ## 3. All units at once
 #
 # That was one unit. The paper's viewer has all 9,216. Must one keep the activations of all regions, then? In the
-# paper's case, of all proposals of VOC 2007's test pictures, some ten million regions: 9,216 numbers each, 370 GB. No:
+# paper's case, of all proposals of VOC 2007's test pictures, some ten million regions: 9,216 numbers each, 370 GB.
+# No:
 #
 # - a **list of the best K** so far for each unit is enough. A region that is beaten by K others now will not come
 #   back later; the K-th value only rises;
@@ -298,9 +299,9 @@ display(
 )
 
 # %% [markdown]
-# Is it true that the lists are exact? Two ways to check. Your `best_regions` has sorted *all* activations of one unit
-# in some pictures, and the index should name the same regions. And an index over all pictures must contain that of
-# the test pictures: as no picture has a say in another, one may cross out everything else.
+# Is it true that the lists are exact? Two ways to check. Your `best_regions` has sorted *all* activations of one
+# unit in some pictures, and the index should name the same regions. And an index over all pictures must contain
+# that of the test pictures: as no picture has a say in another, one may cross out everything else.
 
 
 # %%
@@ -358,11 +359,12 @@ display(
 #
 # Browse the units yourself. Click a cell of the grid, or use the arrow keys; Page Up and Page Down change the
 # channel, and a button leads to the next most similar one. The regions are drawn as the network sees them, warped,
-# with the white box and the value. Click on one, and below you see the picture that it comes from. Beside that stands
-# what the neighbouring cells like best. This index is over all pictures; on trainval the network was fine-tuned.
+# with the white box and the value. Click on one, and below you see the picture that it comes from. Beside that
+# stands what the neighbouring cells like best. This index is over all pictures; on trainval the network was
+# fine-tuned.
 #
-# Three things to try. Go from cell to cell of one channel: what changes, what stays? Find a channel that you can name
-# in one word. And find one for which you have no word at all.
+# Three things to try. Go from cell to cell of one channel: what changes, what stays? Find a channel that you can
+# name in one word. And find one for which you have no word at all.
 
 # %%
 explorer = widgets.UnitExplorer(index, pictures, unit=(channel, row, column))
@@ -444,10 +446,10 @@ display(
 )
 
 # %% [markdown]
-# Now all units and all classes, by the package. The third question comes up: **how many did we try?** Among thousands of
-# units, some will look good by luck. The remedy is to choose in one place and to judge in another: for each class we
-# choose the unit that has most hits among its 24 best regions of *trainval*. Then we count the hits of *that* unit on
-# *test*.
+# Now all units and all classes, by the package. The third question comes up: **how many did we try?** Among
+# thousands of units, some will look good by luck. The remedy is to choose in one place and to judge in another:
+# for each class we choose the unit that has most hits among its 24 best regions of *trainval*. Then we count the
+# hits of *that* unit on *test*.
 #
 # **Predict.** If a unit is a detector in its own right, how good is a good one? Of the units so chosen, one for each
 # class, how many hits has the best among its 24 best regions of the test pictures?
@@ -491,18 +493,18 @@ display(
 )
 
 # %% [markdown]
-# *Reading:* even with a high lift a unit may be a poor detector, and the comparison is kind to it: the objects' own boxes are
-# among its regions, which the detector never gets to see. Two reasons. It is one of many: the SVMs weigh all units
-# together. And it does not care for boxes. What it wants is in its *field*, which is not the region. A region that
-# shows half a car, enlarged, may please it more than one that fits.
+# *Reading:* even with a high lift a unit may be a poor detector, and the comparison is kind to it: the objects'
+# own boxes are among its regions, which the detector never gets to see. Two reasons. It is one of many: the SVMs
+# weigh all units together. And it does not care for boxes. What it wants is in its *field*, which is not the
+# region. A region that shows half a car, enlarged, may please it more than one that fits.
 #
 # ### What fills the white box
 #
 # So let us look at the pixels that it sees. Of ToyVOC's pictures we know the scene: for each pixel, what toy it
 # belongs to, what part of it, what surface and what colour. We measure, over a unit's best regions, which share of
-# its field shows each of these, and the same for the fields of random regions. We take 48 regions here, as shares of
-# pixels vary much. Of parts we measure more. If cars fill the field, wheels fill some of it, too: what the cars bring
-# along is `explained`, and only a share well above that is a liking for wheels.
+# its field shows each of these, and the same for the fields of random regions. We take 48 regions here, as shares
+# of pixels vary much. Of parts we measure more. If cars fill the field, wheels fill some of it, too: what the cars
+# bring along is `explained`, and only a share well above that is a liking for wheels.
 #
 # Again we choose on *trainval*, for each attribute the unit that it surprises most, and judge on *test*.
 #
@@ -545,8 +547,6 @@ sure = then["chance"] <= 0.05 / len(chosen)  # as many tests as attributes
 meet("09 lift on new pictures", of_lifts[int(np.searchsorted([0.5, 0.9], kept_lift, side="right"))])
 
 # %%
-six = choose_six(seen, course.trainval, MANY, frame=on_trainval).astype({"kind": str, "attribute": str})
-six = six if len(six) else chosen.head(6)  # of a handful of pictures, nothing is sure
 fig, ax = plt.subplots(figsize=(9, 6))
 for kind, mark, colour in zip(KINDS, "os^D", ["blue", "vermillion", "green", "purple"]):
     rows = chosen["kind"] == kind
@@ -554,9 +554,11 @@ for kind, mark, colour in zip(KINDS, "os^D", ["blue", "vermillion", "green", "pu
     ax.scatter(
         chosen["lift"][rows], heights, marker=mark, s=60, alpha=0.7, color=plots.COLOURS[colour], label=kind
     )
-for at in chosen.index[:60]:
-    if any((six["unit"] == chosen["unit"][at]) & (six["attribute"] == chosen["attribute"][at])):
-        place = chosen["lift"][at], max(then["lift"][at], 0.3)
+annotated = []
+for at in chosen.index[:20]:
+    place = chosen["lift"][at], max(then["lift"][at], 0.3)
+    if all(np.abs(np.log(place[0] / x)) > 0.25 or np.abs(np.log(place[1] / y)) > 0.15 for x, y in annotated):
+        annotated.append(place)
         ax.annotate(chosen["attribute"][at], place, xytext=(7, 5), textcoords="offset points", fontsize=13)
 reach = [0.25, 1.5 * max(chosen["lift"].max(), then["lift"].max())]
 ax.plot(reach, reach, color="black", linestyle=":")
@@ -582,26 +584,22 @@ display(
         f"is {then['lift'].median():.1f} on test; {(then['lift'] > 1).sum()} units keep one above 1. Of {sure.sum()} we can be "
         "sure, at a risk of one in twenty that any of them is chance. The first twelve, by their surprise on trainval:"
     ),
-    table.head(12).style.format(precision=3).format("{:.1e}", subset=["chance"]).hide(axis="index"),
+    table.head(12).assign(chance=table["chance"].map("{:.0e}".format)).round(3),
 )
 
 # %%
-of_parts = then[(chosen["kind"] == "part") & (then["base"] > 0)].sort_values("lift", ascending=False)
-of_one = things(on_test[on_test["unit"] == number]).head(1)
-told = []
-for each in of_one.itertuples():
-    told.append(
-        f"**The unit of section 1**, number {number}: what surprises most in its field, over all test pictures, is the "
-        f"{each.kind} *{each.attribute}*: {100 * each.share:.1f}% of the pixels, against {100 * each.base:.1f}%. Is it "
-        "the word that you wrote down?"
-    )
-for each in then[(then["kind"] == "part") & (then["attribute"] == "wheel")].itertuples():
-    told.append(
-        f"**Wheels:** the unit chosen for them on trainval, number {each.unit}, has {100 * each.share:.1f}% of its field "
-        f"full of wheels on test. In random fields it is {100 * each.base:.1f}%, and the toys in its own would explain "
-        f"{100 * (each.explained if each.explained == each.explained else 0):.1f}%."
-    )
-display(Markdown("\n\n".join(told)))
+told = [
+    f"The unit chosen for **wheels** on trainval, number {each.unit}, has {100 * each.share:.1f}% of its field full of "
+    f"wheels on test. In random fields it is {100 * each.base:.1f}%, and the toys in its own would explain "
+    f"{100 * np.nan_to_num(each.explained):.1f}%."
+    for each in then[(then["kind"] == "part") & (then["attribute"] == "wheel")].itertuples()
+]
+of_one = things(on_test[on_test["unit"] == number])
+of_one = pd.concat([of_one.head(5), of_one[of_one["attribute"] == "wheel"]]).drop_duplicates()
+display(
+    Markdown("\n\n".join([*told, f"The unit of section 1, number {number}, over all test pictures:"])),
+    of_one[["attribute", "kind", "share", "base", "explained", "lift", "bits"]].round(3),
+)
 
 # %% [markdown]
 # *Reading:* whatever lies below the dotted line has lost something on the way to new pictures. Two things make for
@@ -610,15 +608,23 @@ display(Markdown("\n\n".join(told)))
 # Hoeffding, in which each picture counts once, as regions of one picture are not independent). It is strict: that a
 # find is not sure does not make it false.
 #
+# And the unit of section 1? The first five rows of its table are what surprises most in its field; the last is
+# about wheels, if they are not among the five. Is your word there? If not, look at the regions again. The measure
+# counts *pixels in the whole field*. A small thing fills few of them, whatever it means to the unit, and what
+# regularly lies around it, a floor, say, fills many. The number does not see everything that an eye sees; nor the
+# other way round.
+#
 # ## 5. Six units
 #
-# The paper shows six units in Figure 4 and many more in Figure 12. Which ones to show is a choice, and a choice by
-# taste shows taste. So `choose_six` goes by a rule that follows the paper's six: two units for classes, two for parts,
-# one for a colour, one for a surface; each time the most surprising of the sure finds on trainval, no channel
-# and no attribute twice. Of a part, what counts is what goes beyond `explained`. The regions below are those of the
-# **test** pictures, on which nothing was chosen.
+# The paper shows six units in Figure 4 and twenty in Figure 12. Which ones to show is a choice, and a choice by
+# taste shows taste. So `choose_six` goes by a rule that follows the paper's six: two units for classes, two for
+# parts, one for a colour, one for a surface; each time the most surprising of the sure finds on trainval, no
+# channel and no attribute twice. Of a part, what counts is what goes beyond `explained`. The regions below are
+# those of the **test** pictures, on which nothing was chosen.
 
 # %%
+six = choose_six(seen, course.trainval, MANY, frame=on_trainval).astype({"kind": str, "attribute": str})
+six = six if len(six) else chosen.head(6)  # of a handful of pictures, nothing is sure
 of_six = judged(six, on_test)
 labels = [
     f"channel {each.channel}, cell ({each.row}, {each.column}): {each.attribute}, {100 * share:.0f}% of its field, "
@@ -644,10 +650,10 @@ plots.show(
 # same test pictures. The second has **no network at all**: each unit gets a list of random regions. Whatever we find
 # there, we find by trying often.
 #
-# The untrained network was run over the test pictures alone, so we choose and judge within these, and treat all three
-# alike: choose on every second picture, judge on the others, and the other way round. For each attribute we take the
-# ten most surprised units, which makes the result less of a gamble, and their mean lift on the pictures on which they
-# were *not* chosen.
+# The untrained network was run over the test pictures alone, so we choose and judge within these, and treat all
+# three alike: choose on every second picture, judge on the others, and the other way round. For each attribute we
+# take the ten most surprised units, which makes the result less of a gamble, and their mean lift on the pictures
+# on which they were *not* chosen.
 #
 # **Predict.** There, the untrained network's units come closest to the trained one's (or go beyond them) for
 
@@ -723,19 +729,20 @@ display(
 )
 
 # %% [markdown]
-# *Reading:* the table's columns `lift` are those on the pictures on which the units were chosen. There, even random lists
-# look selective, and an untrained network looks like a trained one: so much comes from trying often. The columns
-# `on the others` tell what lasts. A random filter can well like what is bright, or of one colour: that shows in a
-# weighted sum of pixels, and needs no training. Look for what an untrained unit finds hard. And beware of single
-# attributes: with some fifty pictures a side, an attribute may hang on three of them.
+# *Reading:* the table's columns `lift` are those on the pictures on which the units were chosen. There, even
+# random lists look selective, and an untrained network looks like a trained one: so much comes from trying often.
+# The columns `on the others` tell what lasts. A random filter can well like what is bright, or of one colour: that
+# shows in a weighted sum of pixels, and needs no training. Look for what an untrained unit finds hard. And beware
+# of single attributes: with some fifty pictures a side, an attribute may hang on three of them.
 #
 # ## 7. What fine-tuning changed
 #
 # The network was trained on auxiliary categories and then fine-tuned on the detection classes ([notebook
-# 04](04_fine_tuning.ipynb)), with all layers learning. The paper looks at pool5 of the network that was fine-tuned on
-# VOC 2007, and finds elsewhere that fine-tuning changes pool5 much less than fc6 and fc7 (sec. 3.2). A unit keeps its number
-# through fine-tuning, so we can ask it twice: of its 24 best regions afterwards, over all pictures, how many were
-# among its 24 best before?
+# 04](04_fine_tuning.ipynb)), with all layers learning. The paper's units are those of a network that was
+# fine-tuned on VOC 2007. It also notes that fine-tuning helps fc6 and fc7 much more than pool5, which suggests
+# that pool5 was general before (sec. 3.2). Has it changed at all, then? A unit keeps its number through
+# fine-tuning, so we can ask it twice: of its 24 best regions afterwards, over all pictures, how many were among
+# its 24 best before?
 #
 # **Predict.** What share, on average?
 
@@ -777,8 +784,8 @@ display(
 )
 
 # %% [markdown]
-# The same unit, after and before, side by side. It opens with the first of the six. Go to others: which have kept what
-# they liked, which have only sharpened it, and which look for something else now?
+# The same unit, after and before, side by side. It opens with the first of the six. Go to others: which have kept
+# what they liked, which have only sharpened it, and which look for something else now?
 
 # %%
 first = six.iloc[0]
@@ -790,10 +797,10 @@ twins
 # %% [markdown]
 # ## 8. Neighbours
 #
-# The cells of a channel share their weights. Then a neighbour should look for the same thing, 32 pixels further on in
-# the crop, and find it in other regions: those in which the thing lies further to that side. Is it so? We say that two
-# units *agree* if the same attribute is the most surprising one in their fields (of classes, parts, surfaces and
-# colours).
+# The cells of a channel share their weights. Then a neighbour should look for the same thing, 32 pixels further on
+# in the crop, and find it in other regions: those in which the thing lies further to that side. Is it so? We say
+# that two units *agree* if the same attribute is the most surprising one in their fields (of classes, parts,
+# surfaces and colours).
 
 # %%
 favourites = things(on_test).drop_duplicates("unit").set_index("unit")
@@ -820,10 +827,10 @@ pd.Series({name: f"{100 * value:.0f}%" for name, value in likeness.items()}, nam
 #
 # ## 9. Whom does this box excite?
 #
-# So far we asked a unit for regions. Now the other way round. Draw a box on a picture, or upload a photograph of your
-# own: which units are excited most, each compared with the most that any region of the test pictures did to it? And
-# what else excites these units? Pull the box a little wider, or move it so that a thing slides out of the white
-# box.
+# So far we asked a unit for regions. Now the other way round. Draw a box on a picture, or upload a photograph of
+# your own: which units are excited most, each compared with the most that any region of the test pictures did to
+# it? And what else excites these units? Pull the box a little wider, or move it so that a thing slides out of the
+# white box.
 
 # %%
 crowded = sorted(test.ids, key=lambda image_id: -len(set(test.annotation(image_id).names)))[:12]
@@ -863,9 +870,9 @@ meet("09 kind of favourite", shares_of_kinds["trained"].idxmax())
 (100 * shares_of_kinds).round(1).rename_axis("share of units, %")
 
 # %% [markdown]
-# Second: a *distributed* representation means that one object excites many units, and one unit serves many classes. An
-# SVM then needs a combination. How many units does an object excite, and of how many classes are the objects that one
-# unit answers to?
+# Second: a *distributed* representation means that one object excites many units, and one unit serves many
+# classes. An SVM then needs a combination. How many units does an object excite, and of how many classes are the
+# objects that one unit answers to?
 
 # %%
 answers, owners = [], []
@@ -889,12 +896,12 @@ display(
 )
 
 # %% [markdown]
-# *Reading:* what would speak for the paper's sentence? A few units whose favourite is a class or a part, with lifts
-# that last on new pictures and that no untrained network has: sections 4 to 6. And many units that share the rest
-# among them: more classes than one for a unit, many units for an object, and single units that are poor detectors.
-# What speaks against it, or is not shown? The kinds are ours. A unit whose favourite is "white" may look for something
-# that happens to be white, and of *shape* we measured nothing beyond parts. And toys have few materials: that a unit
-# likes bricks is much in this world, and might be little in another.
+# *Reading:* what would speak for the paper's sentence? A few units whose favourite is a class or a part, with
+# lifts that last on new pictures and that no untrained network has: sections 4 to 6. And many units that share the
+# rest among them: more classes than one for a unit, many units for an object, and single units that are poor
+# detectors. What speaks against it, or is not shown? The kinds are ours. A unit whose favourite is "white" may
+# look for something that happens to be white, and of *shape* we measured nothing beyond parts. And toys have few
+# materials: that a unit likes bricks is much in this world, and might be little in another.
 #
 # ## Checkpoint
 #
@@ -928,26 +935,27 @@ print("All checks passed.")
 #
 # Three questions without a checker. What you find is yours to judge.
 #
-# **1. Name them yourself** (●○○, 15 minutes). Choose ten units at random (`rng.integers`), look at each in the explorer
-# and write down a word, before you look at `words`, the favourites of section 8. How often do you agree with the
-# measurement? Where you do not, who is right?
+# **1. Name them yourself** (●○○, 15 minutes). Choose ten units at random (`rng.integers`), look at each in the
+# explorer and write down a word, before you look at `words`, the favourites of section 8. How often do you agree
+# with the measurement? Where you do not, who is right?
 
 # %%
 # your code
 
 # %% [markdown]
-# **2. Earlier layers** (●●○, 20 minutes). `units.build_index(test.subset(10), course.proposals("test"), network=network,
-# layer="conv3", top=24)` builds an index of another layer; it computes the features on its own. What do its units
-# look for, and how large are their fields? Are parts and classes there already, by `attribute_selectivity`?
+# **2. Earlier layers** (●●○, 20 minutes). `units.build_index(test.subset(10), course.proposals("test"),
+# network=network, layer="conv3", top=24)` builds an index of another layer; it computes the features on its own.
+# What do its units look for, and how large are their fields? Are parts and classes there already, by
+# `attribute_selectivity`?
 
 # %%
 # your code
 
 # %% [markdown]
 # **3. Take it away** (●●●, 30 minutes). If a unit is a car detector, the class *car* should suffer without it. Set
-# the features of the best channel for a class to 0, compute fc7 from what is left (`network.module` shows how) and score
-# the regions with `course.detector`. Compare with a channel drawn at random. How many channels must go before the class
-# is lost?
+# the features of the best channel for a class to 0, compute fc7 from what is left (`network.module` shows how) and
+# score the regions with `course.detector`. Compare with a channel drawn at random. How many channels must go
+# before the class is lost?
 
 # %%
 # your code
@@ -958,8 +966,10 @@ print("All checks passed.")
 # - A unit is a detector: rank regions by its activation, suppress within each picture, and look.
 # - The white box is what it can see: the receptive field, mapped back through the warp.
 # - Short lists are enough and exact, since a picture is done when it is done. One pass serves all units.
-# - "It likes wheels" is a measurement with a base rate; and what was chosen among many must be judged on new pictures.
-# - Random filters like colours and brightness, too. What training has added is the distance to them.
+# - "It likes wheels" is a measurement with a base rate; and what was chosen among many must be judged on new
+#   pictures.
+# - An untrained network's units have likings as well, for colours above all, and random lists *seem* to. Only what
+#   lasts on new pictures, and goes beyond these controls, was learnt.
 # - Single units are poor detectors. It takes many of them together, and that is what the SVM's weights are for.
 #
 # ## Where this differs from the paper
