@@ -11,11 +11,12 @@ import cv2
 import numpy as np
 from numba import njit
 
+from rcnn_helpers.datasets.toyvoc import FAMILIES
 from rcnn_helpers.datasets.toyvoc.part_maps import BACKDROP, CLUTTER, has_part_maps, part_maps
 from rcnn_helpers.images import shrink_to_fit
 
 NO_CLASSES = (BACKDROP, CLUTTER)
-KINDS = ("class", "class part", "part", "surface", "colour", "light")
+KINDS = ("family", "class", "class part", "part", "surface", "colour", "light")
 # Colours of pixels that are not grey, by hue: where each begins, on the circle of 360 degrees. What is orange
 # when bright is brown when dark.
 HUES = (
@@ -42,8 +43,9 @@ LONGEST_SIDE = 500
 class Attribute:
     """Something that pixels can show.
 
-    `kind` is one of `KINDS`: a class of objects (``"car"``), a part of one (``"car:wheel"``), a part of whatever
-    class (``"wheel"``), a surface (``"stripes"``, ``"glass"``), a colour, or ``"highlight"``.
+    `kind` is one of `KINDS`: a family of classes (``"animals"``), a class of objects (``"car"``), a part of one
+    (``"car:wheel"``), a part of whatever class (``"wheel"``), a surface (``"stripes"``, ``"glass"``), a colour, or
+    ``"highlight"``.
     """
 
     kind: str
@@ -119,14 +121,15 @@ def pixel_attributes(dataset, image_id: str) -> PixelAttributes:
 
 
 def attributes_of_part(name: str) -> tuple[Attribute, ...]:
-    """What a pixel of a part (``"owner:part"``) shows: its class, that part of it, and that part of any class.
+    """What a pixel of a part (``"owner:part"``) shows: family and class, that part of it, that part of any class.
 
     Ground, walls and clutter are no classes, and their parts count for no other class.
     """
     owner, part = name.split(":", 1)
     if owner in NO_CLASSES:
         return Attribute("class", owner), Attribute("class part", name)
-    return Attribute("class", owner), Attribute("class part", name), Attribute("part", part)
+    families = [Attribute("family", family) for family, members in FAMILIES.items() if owner in members]
+    return *families, Attribute("class", owner), Attribute("class part", name), Attribute("part", part)
 
 
 def colour_names(image) -> np.ndarray:

@@ -92,6 +92,7 @@ def test_highlights_are_small_and_brighter_than_their_surroundings():
 
 def test_what_a_part_counts_for():
     assert attributes_of_part("car:wheel") == (
+        Attribute("family", "vehicles"),
         Attribute("class", "car"),
         Attribute("class part", "car:wheel"),
         Attribute("part", "wheel"),
