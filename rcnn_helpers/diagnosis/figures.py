@@ -141,9 +141,19 @@ def sensitivity_summary_figure(frames: Mapping):
     ----------
     frames : mapping of str to pandas frame
         From `rcnn_helpers.diagnosis.sensitivity.sensitivity`, one panel each.
+
+    Raises
+    ------
+    DisplayError
+        If there is no frame, or one with too few objects for any comparison.
     """
     _first(frames)
     summaries = {name: sensitivity_summary(frame) for name, frame in frames.items()}
+    if any(summary.empty for summary in summaries.values()):
+        raise DisplayError(
+            f"no class has two subsets of at least {FEWEST_OBJECTS} objects by any characteristic; "
+            "diagnose more images"
+        )
     width = 1.5 + 0.95 * max(len(summary) for summary in summaries.values())
     across = 1 if width * len(frames) > 16 else len(frames)
     down = -(-len(frames) // across)
@@ -349,7 +359,7 @@ def _grouped_bars(labels, values, names, *, label):
     figure, ax = plt.subplots(
         figsize=(9.5, 1.5 + len(labels) * (0.35 + 0.27 * len(values))), layout="constrained"
     )
-    largest = max(0.0, *(value for column in values.values() for value in column))
+    largest = np.nanmax([0.0, *(value for column in values.values() for value in column)])
     for number, (name, column) in enumerate(values.items()):
         colour, hatch, _ = _DETECTORS[number % len(_DETECTORS)]
         positions = np.arange(len(labels)) + (number - (len(values) - 1) / 2) * thickness
@@ -362,7 +372,9 @@ def _grouped_bars(labels, values, names, *, label):
             edgecolor="white",
             label=names[name],
         )
-        ax.bar_label(bars, [f"{value:+.1f}" for value in column], padding=4, fontsize=12)
+        ax.bar_label(
+            bars, ["–" if np.isnan(value) else f"{value:+.1f}" for value in column], padding=4, fontsize=12
+        )
     ax.axvline(0, color=_INK, linewidth=1)
     ax.set_yticks(range(len(labels)), labels, fontsize=13)
     ax.set(xlabel=label, ylim=(len(labels) - 0.5, -0.5), xlim=(None, 1.15 * largest or 1))

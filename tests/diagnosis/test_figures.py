@@ -139,6 +139,10 @@ def test_a_class_without_false_positives_says_so(scene):
     detections, truth = scene(["cat"], [("a", "cat", (0, 0, 9, 9))], [("a", "cat", 1.0, (0, 0, 9, 9))])
     figure = figures.false_positive_bars({"perfect": diagnose(detections, truth)})
     assert "no false positives" in texts(figure)
+    [ax] = figures.false_positive_trend(
+        {"perfect": diagnose(detections, truth)}, groups={"pets": ("cat",)}
+    ).axes
+    assert ax.get_ylim() == (0, 100)
 
 
 def test_the_impact_bars_are_the_gains_in_points(diagnoses):
@@ -182,6 +186,18 @@ def test_each_class_has_a_panel_with_its_subsets(pairs):
     pale = [bar for bar in bars if bar.get_alpha() < 1]
     assert [bar.get_height() for bar in pale] == pytest.approx([10]), "only the subset of three objects"
     check_nothing_is_cut(figure)
+
+
+def test_too_few_objects_for_a_summary_are_refused():
+    frame = sensitivity_frame(CLASSES)
+    with pytest.raises(DisplayError, match="diagnose more images"):
+        figures.sensitivity_summary_figure({"one": frame[frame["n"] < 5]})
+
+
+def test_classes_without_objects_gain_nothing(scene):
+    detections, truth = scene(["cat"], [], [("a", "cat", 1.0, (0, 0, 9, 9))])
+    figure = figures.impact_bars({"blind": diagnose(detections, truth)})
+    assert "–" in texts(figure)
 
 
 def test_an_unknown_characteristic_is_refused():

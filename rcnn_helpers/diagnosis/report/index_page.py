@@ -237,6 +237,7 @@ def _sensitivity(folder, material):
             figures.sensitivity_summary_figure(usable),
             "Normalised AP in %, worst to best subset. " + "; ".join(told) + ".",
         ),
+        *_left_out(next(iter(usable.values()))),
         *details,
     )
 
@@ -259,6 +260,12 @@ def _frame(frame, caption):
         for name, row in zip(frame.index, frame.to_numpy(), strict=True)
     ]
     return table((frame.index.name or "", *frame.columns), rows, caption=caption)
+
+
+def _left_out(frame):
+    """Why some characteristics are missing; the same for all detectors, as it is about the objects."""
+    reasons = frame.attrs.get("left_out", {})
+    return [element("p", f"Without {what}: {why}.") for what, why in reasons.items()]
 
 
 def _subsets(rows, caption):
