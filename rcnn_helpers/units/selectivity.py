@@ -31,7 +31,7 @@ TOP = 24  # regions of a unit that are looked at, as many as the explorer shows
 N_RANDOM = 24  # regions drawn from every image
 SURE = 0.05  # probability that a find is one of chance
 # What `choose_six` looks for, one after the other.
-SIX = ("class", "family", "part", "part", "colour", "surface")
+SIX = ("class", "family", "part", "colour", "surface", "surface")
 
 
 def attribute_selectivity(

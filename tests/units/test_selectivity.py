@@ -305,12 +305,13 @@ def test_six_units_are_chosen_by_rule(index_by_hand, pictures):
             ((6, 5, 5), "colour", "blue", 0.5, 0.1, nan, sure),  # none inside
             ((7, 1, 1), "surface", "plain", 0.9, 0.2, nan, sure),
             ((8, 1, 1), "surface", "dots", 0.4, 0.2, nan, sure),
+            ((3, 2, 1), "surface", "wood", 0.4, 0.3, nan, sure),
         ],
     )
     for shuffled in (frame, frame.sample(frac=1, random_state=1)):
         six = choose_six(index, pictures, frame=shuffled)
-        assert six["attribute"].tolist() == ["dog", "vehicles", "wheel", "trunk", "blue", "dots"]
-        assert six["channel"].tolist() == [1, 2, 4, 3, 6, 8]
+        assert six["attribute"].tolist() == ["dog", "vehicles", "wheel", "blue", "dots", "wood"]
+        assert six["channel"].tolist() == [1, 2, 4, 6, 8, 3]
     twice = choose_six(index, pictures, frame=frame, kinds=("light", "class", "class"))
     assert twice["attribute"].tolist() == ["dog"]  # of lights none is sure, and an attribute is taken once
 
