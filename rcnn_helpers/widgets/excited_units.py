@@ -21,6 +21,8 @@ _LONGEST_UPLOADED = 1000  # pixels: a larger photograph is shrunk, as the networ
 _VIEW = 420  # pixels
 _SIDE, _GAP = 72, 4  # pixels: of a crop, and between two
 _LINE = 20  # pixels: of text
+# A larger message makes Jupyter's server drop the connection, and the photograph is lost without a word.
+_HINT = "A JPEG or PNG of up to 10 MB; Jupyter lets no larger one through. Nobody but this notebook gets it."
 _MOST_BOXES = 200  # whose excitements are kept
 
 
@@ -29,7 +31,7 @@ class ExcitedUnitsExplorer(Explorer):
 
     A unit's excitement is measured against its own largest value in the index: 1 means as much as the best of all
     the data set's regions. The box is drawn with the mouse, moved by keys or by sliders, on an image of the data
-    set or on a photograph from your disk, which only this notebook's kernel gets to see.
+    set or on a photograph from your disk, of up to 10 MB, which only this notebook's kernel gets to see.
 
     Parameters
     ----------
@@ -65,7 +67,7 @@ class ExcitedUnitsExplorer(Explorer):
         self.upload = ipywidgets.FileUpload(
             accept="image/*", description="your photograph", layout={"width": "190px"}
         )
-        self.upload_said = ipywidgets.HTML("A JPEG or PNG of up to 10 MB; nobody but this notebook gets it.")
+        self.upload_said = ipywidgets.HTML()
         height, width = self._image(image_ids[0]).shape[:2]
         start = self._start(image_ids[0])
         controls = {
@@ -100,7 +102,7 @@ class ExcitedUnitsExplorer(Explorer):
             control.layout.width, control.layout.max_width = "auto", "400px"
             control.style.description_width = "60px"
         left = ipywidgets.VBox(
-            [self.canvas, *self.controls.values(), self.upload, self.upload_said],
+            [self.canvas, *self.controls.values(), self.upload, ipywidgets.HTML(_HINT), self.upload_said],
             layout={"flex": "1 1 300px", "max_width": f"{_VIEW + 10}px"},
         )
         right = ipywidgets.VBox([self.text, self.picture], layout={"flex": "2 1 420px", "min_width": "0"})
