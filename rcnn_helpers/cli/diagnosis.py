@@ -5,7 +5,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 from rcnn_helpers.cli.data import cache_of, class_list, open_dataset
-from rcnn_helpers.cli.options import add_parser, common_options, data_options, device_options, positive
+from rcnn_helpers.cli.options import add_parser, data_options, device_options, positive
 from rcnn_helpers.cli.output import percent, provenance, save_json
 from rcnn_helpers.errors import SettingsError
 
@@ -295,5 +295,5 @@ def add(commands) -> None:
         metavar="N",
         help="with --report: pictures on each page (default: 12)",
     )
+    parser.add_argument("--json", metavar="FILE", help="write all results there")
     device_options(parser)
-    common_options(parser)

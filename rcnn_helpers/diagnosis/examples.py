@@ -14,7 +14,7 @@ from rcnn_helpers.errors import DatasetError
 
 _CANVAS_GREY = 110
 _MARGIN = 0.3  # of a crop around its boxes, in their size
-_LEAST_CROP = 0.3  # of the image's longer side; less shows nothing of where it is
+_LEAST_CROP = 0.18  # of the image's longer side; less shows nothing of where it is
 
 
 @dataclass(frozen=True, eq=False)
