@@ -501,12 +501,14 @@ display(
 # ### What fills the white box
 #
 # So let us look at the pixels that it sees. Of ToyVOC's pictures we know the scene: for each pixel, what toy it
-# belongs to, what part of it, what surface and what colour. We measure, over a unit's best regions, which share of
-# its field shows each of these, and the same for the fields of random regions. We take 48 regions here, as shares
-# of pixels vary much. Of parts we measure more. If cars fill the field, wheels fill some of it, too: what the cars
-# bring along is `explained`, and only a share well above that is a liking for wheels.
+# belongs to and of what family (animal, vehicle, furniture), what part of it, what surface and what colour. We
+# measure, over a unit's best regions, which share of its field shows each of these, and the same for the fields of
+# random regions. We take 48 regions here, as shares of pixels vary much. Of parts we measure more. If cars fill
+# the field, wheels fill some of it, too: what the cars bring along is `explained`, and only a share well above
+# that is a liking for wheels.
 #
-# Again we choose on *trainval*, for each attribute the unit that it surprises most, and judge on *test*.
+# Again we choose on *trainval*, for each attribute one unit, and judge on *test*. Chosen is the unit whose share is
+# least likely chance; a share that comes from many pictures counts for more than the same share from few.
 #
 # **Predict.** The lift of the chosen units on the test pictures, compared with their lift on trainval: its median is
 
@@ -519,16 +521,17 @@ MANY = 48
 on_trainval = attribute_selectivity(seen, course.trainval, MANY, proposals=course.proposals("trainval"))
 on_test = attribute_selectivity(held_out, test, MANY, proposals=course.proposals("test"))
 print(f"{len(on_trainval):,} pairs of a unit and an attribute on trainval, {len(on_test):,} on test")
-KEYS, KINDS = ["unit", "kind", "attribute"], ["class", "part", "surface", "colour"]
+KEYS, KINDS = ["unit", "kind", "attribute"], ["family", "class", "part", "surface", "colour"]
 
 
 # %%
 def things(frame):
-    """Classes, parts, surfaces and colours, those that fill 2 pixels in 1,000 at least; best first."""
+    """Rows for attributes that fill 2 pixels in 1,000 at least, what is least likely chance first."""
     found = frame[frame["kind"].isin(KINDS) & (frame["base"] >= 0.002)]
     found = found[~found["attribute"].isin(["backdrop", "clutter"])]
     found = found.astype({"kind": str, "attribute": str})
-    return found.sort_values("bits", ascending=False, kind="stable").reset_index(drop=True)
+    found = found.sort_values(["chance", "bits"], ascending=[True, False], kind="stable")
+    return found.reset_index(drop=True)
 
 
 def judged(selected, frame):
@@ -548,11 +551,17 @@ meet("09 lift on new pictures", of_lifts[int(np.searchsorted([0.5, 0.9], kept_li
 
 # %%
 fig, ax = plt.subplots(figsize=(9, 6))
-for kind, mark, colour in zip(KINDS, "os^D", ["blue", "vermillion", "green", "purple"]):
+for kind, mark, colour in zip(KINDS, "vos^D", ["black", "blue", "vermillion", "green", "purple"]):
     rows = chosen["kind"] == kind
     heights = np.maximum(then["lift"][rows], 0.3)
     ax.scatter(
-        chosen["lift"][rows], heights, marker=mark, s=60, alpha=0.7, color=plots.COLOURS[colour], label=kind
+        chosen["lift"][rows],
+        heights,
+        marker=mark,
+        s=60,
+        alpha=0.7,
+        color=plots.COLOURS.get(colour, colour),
+        label=kind,
     )
 annotated = []
 for at in chosen.index[:20]:
@@ -582,7 +591,7 @@ display(
     Markdown(
         f"{len(chosen)} attributes, a unit for each. Their median lift was {chosen['lift'].median():.1f} on trainval and "
         f"is {then['lift'].median():.1f} on test; {(then['lift'] > 1).sum()} units keep one above 1. Of {sure.sum()} we can be "
-        "sure, at a risk of one in twenty that any of them is chance. The first twelve, by their surprise on trainval:"
+        "sure, at a risk of one in twenty that any of them is chance. The first twelve, in the order of the choice:"
     ),
     table.head(12).assign(chance=table["chance"].map("{:.0e}".format)).round(3),
 )
@@ -608,19 +617,20 @@ display(
 # Hoeffding, in which each picture counts once, as regions of one picture are not independent). It is strict: that a
 # find is not sure does not make it false.
 #
-# And the unit of section 1? The first five rows of its table are what surprises most in its field; the last is
-# about wheels, if they are not among the five. Is your word there? If not, look at the regions again. The measure
-# counts *pixels in the whole field*. A small thing fills few of them, whatever it means to the unit, and what
-# regularly lies around it, a floor, say, fills many. The number does not see everything that an eye sees; nor the
-# other way round.
+# And the unit of section 1? The first five rows of its table are what is least likely chance in its field; the
+# last is about wheels, if they are not among the five. Is your word there? If not, look at the regions again. The
+# measure counts *pixels in the whole field*. A small thing fills few of them, whatever it means to the unit, and
+# what regularly lies around it, a floor, say, fills many. The number does not see everything that an eye sees; nor
+# the other way round.
 #
 # ## 5. Six units
 #
 # The paper shows six units in Figure 4 and twenty in Figure 12. Which ones to show is a choice, and a choice by
-# taste shows taste. So `choose_six` goes by a rule that follows the paper's six: two units for classes, two for
-# parts, one for a colour, one for a surface; each time the most surprising of the sure finds on trainval, no
-# channel and no attribute twice. Of a part, what counts is what goes beyond `explained`. The regions below are
-# those of the **test** pictures, on which nothing was chosen.
+# taste shows taste. So `choose_six` goes by a rule. For the kinds of things that the paper's six like, a class or
+# a family of classes, a part, a colour, a texture, it takes the unit that is least likely chance, among the sure
+# finds on trainval; no channel and no attribute twice. Of a part, only what goes beyond `explained` counts, and
+# units inside the map come before those on its border. The regions below are those of the **test** pictures, on
+# which nothing was chosen.
 
 # %%
 six = choose_six(seen, course.trainval, MANY, frame=on_trainval).astype({"kind": str, "attribute": str})
@@ -652,7 +662,7 @@ plots.show(
 #
 # The untrained network was run over the test pictures alone, so we choose and judge within these, and treat all
 # three alike: choose on every second picture, judge on the others, and the other way round. For each attribute we
-# take the ten most surprised units, which makes the result less of a gamble, and their mean lift on the pictures
+# take the ten first units, which makes the result less of a gamble, and their mean lift on the pictures
 # on which they were *not* chosen.
 #
 # **Predict.** There, the untrained network's units come closest to the trained one's (or go beyond them) for
@@ -694,7 +704,7 @@ meet("09 untrained units", (new["untrained"] / new["trained"].clip(lower=1e-9)).
 by_kind.round(2)
 
 # %%
-fig, axes = plt.subplots(1, 4, figsize=(15, 5.6), sharex=True)
+fig, axes = plt.subplots(1, 5, figsize=(17, 5.6), sharex=True)
 last = lifts.xs("on the others", axis=1, level=1)
 for ax, kind in zip(axes, KINDS):
     of_kind = (
@@ -707,7 +717,7 @@ for ax, kind in zip(axes, KINDS):
     ax.axvline(1, color="black", linestyle=":")
     ax.set_yticks(range(len(of_kind)), of_kind.index, fontsize=11)
     ax.set(title=kind, xlabel="lift", xscale="log")
-axes[0].legend(loc="lower right", fontsize=11)
+fig.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=3)
 told = "; ".join(
     f"{kind}: trained {each['trained']:.1f}, untrained {each['untrained']:.1f}, random lists {each['random lists']:.1f}"
     for kind, each in new.iterrows()
@@ -799,8 +809,8 @@ twins
 #
 # The cells of a channel share their weights. Then a neighbour should look for the same thing, 32 pixels further on
 # in the crop, and find it in other regions: those in which the thing lies further to that side. Is it so? We say
-# that two units *agree* if the same attribute is the most surprising one in their fields (of classes, parts,
-# surfaces and colours).
+# that two units *agree* if the same attribute is the least likely chance in their fields (of families, classes,
+# parts, surfaces and colours).
 
 # %%
 favourites = things(on_test).drop_duplicates("unit").set_index("unit")
@@ -846,9 +856,10 @@ print(excited.describe(image_id=crowded[-1]))
 # The paper concludes that the network "appears to learn a representation that combines a small number of class-tuned
 # features together with a distributed representation of shape, texture, color, and material properties" (sec. 3.1).
 # With pictures of which we know everything, we can ask what speaks for it. First: of what kind is the attribute that
-# surprises most in a unit's field?
+# stands out most in a unit's field?
 #
-# **Predict.** Of which kind are the favourites of most units?
+# **Predict.** Call the attribute that is least likely chance the unit's favourite. Of which kind are the favourites
+# of most units?
 
 # %%
 predict("09 kind of favourite", "The most frequent kind of favourite", choices=KINDS)
