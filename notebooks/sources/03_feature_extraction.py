@@ -796,8 +796,8 @@ plots.show(
 # ### What does a channel of pool5 like?
 #
 # Choose a channel. The explorer shows the regions of our picture that excite it most, and lights up where
-# in each crop the excitement is. Is it always the same kind of thing? (Notebook 09, to come, will do this
-# over a whole data set.)
+# in each crop the excitement is. Is it always the same kind of thing? ([Notebook 09](09_pool5_units.ipynb) does
+# this over a whole data set.)
 
 # %%
 maps_of_regions = found["pool5"].reshape(-1, *network.feature_shape("pool5"))

@@ -655,7 +655,7 @@ plots.show(
 # %% [markdown]
 # *Reading:* under each crop, what the detector said with which score, and which object the box overlaps
 # most. Same class with a low IoU: a mistake of **place**. Another class: a **confusion**. Nothing:
-# **background**. Notebook 08, to come, will count these (Figures 5 and 6).
+# **background**. [Notebook 08](08_error_analysis.ipynb) counts these (Figures 5 and 6).
 #
 # The mistakes of place are those that are left: box regression ([notebook 06](06_bounding_box_regression.ipynb)) has
 # already moved every box as far as the crop could tell it.
@@ -1096,4 +1096,4 @@ print("All checks passed.")
 #
 # ## Next
 #
-# 08, error analysis, is to come: not how many mistakes, but which.
+# [08 Error analysis](08_error_analysis.ipynb): not how many mistakes, but which.
