@@ -1,39 +1,13 @@
 """The script of the bar chart in Chromium, without JupyterLab: clicks and keys in, the chosen bar out."""
 
-import importlib.resources
-
 import pytest
+from widget_script import empty_page, render
 
 pytestmark = pytest.mark.browser
 
-FOLDER = importlib.resources.files("rcnn_helpers.widgets")
 KINDS = ("tp", "Loc", "Sim", "BG")
 NUMBERS = (40, 20, 0, 1234)
 PATTERNS = ("plain", "plain", "stripes", "dots")
-
-# Makes window.model, which keeps values and listeners as anywidget's does, and renders the chart on it.
-BEGIN = """async ([script, style, values]) => {
-    const listeners = {};
-    window.sent = 0;
-    window.model = {
-        get: name => values[name],
-        set: (name, value) => { values[name] = value; listeners[name]?.forEach(listener => listener()); },
-        on: (event, listener) => { (listeners[event.split(':')[1]] ??= []).push(listener); },
-        off: (event, listener) => {
-            const name = event.split(':')[1];
-            listeners[name] = listeners[name].filter(other => other !== listener);
-        },
-        save_changes: () => { window.sent += 1; },
-        listening: () => Object.values(listeners).flat().length,
-    };
-    document.head.appendChild(document.createElement('style')).textContent = style;
-    const address = URL.createObjectURL(new Blob([script], { type: 'text/javascript' }));
-    window.barChart = await import(address);
-    barChart.default.initialize({ model });
-    window.outside = [];
-    document.addEventListener('keydown', event => outside.push(event.key));
-    window.cleanUp = barChart.default.render({ model, el: document.querySelector('main') });
-}"""
 
 
 def bars(numbers=NUMBERS):
@@ -54,16 +28,10 @@ def bars(numbers=NUMBERS):
 @pytest.fixture
 def page(browser):
     """A page with a chart of four bars, of which the second is chosen."""
-    page = browser.new_page(viewport={"width": 700, "height": 400})
-    errors = []
-    page.on("pageerror", lambda error: errors.append(str(error)))
-    page.set_content("<button>before</button><main></main><button>after</button>")
     values = {"bars": bars(), "selected": "Loc", "label": "Choose a bar."}
-    script, style = (FOLDER / f"bar_chart.{kind}" for kind in ("js", "css"))
-    page.evaluate(BEGIN, [script.read_text("utf-8"), style.read_text("utf-8"), values])
-    yield page
-    page.close()
-    assert not errors
+    with empty_page(browser, width=700, height=400) as page:
+        render(page, "bar_chart", values)
+        yield page
 
 
 def selected(page):

@@ -1,42 +1,15 @@
 """The script of the unit grid in Chromium, without JupyterLab: clicks and keys in, cells and channels out."""
 
-import importlib.resources
 import io
 
 import numpy as np
 import pytest
 from PIL import Image
+from widget_script import empty_page, render
 
 from rcnn_helpers.widgets.unit_grid import UnitGrid
 
 pytestmark = pytest.mark.browser
-
-FOLDER = importlib.resources.files("rcnn_helpers.widgets")
-
-# Makes window.model, which keeps values and listeners as anywidget's does, and renders the grid on it.
-BEGIN = """async ([script, style, values, picture]) => {
-    const listeners = {};
-    window.sent = 0;
-    window.model = {
-        get: name => values[name],
-        set: (name, value) => { values[name] = value; listeners[name]?.forEach(listener => listener()); },
-        on: (event, listener) => { (listeners[event.split(':')[1]] ??= []).push(listener); },
-        off: (event, listener) => {
-            const name = event.split(':')[1];
-            listeners[name] = listeners[name].filter(other => other !== listener);
-        },
-        save_changes: () => { window.sent += 1; },
-        listening: () => Object.values(listeners).flat().length,
-    };
-    values.image = new Uint8Array(picture);
-    document.head.appendChild(document.createElement('style')).textContent = style;
-    const address = URL.createObjectURL(new Blob([script], { type: 'text/javascript' }));
-    window.unitGrid = await import(address);
-    unitGrid.default.initialize({ model });
-    window.outside = [];
-    document.addEventListener('keydown', event => outside.push(event.key));
-    window.cleanUp = unitGrid.default.render({ model, el: document.querySelector('main') });
-}"""
 
 
 def cells_of(n_cells):
@@ -49,10 +22,6 @@ def cells_of(n_cells):
 @pytest.fixture
 def open_grid(browser):
     """Opens a page with a grid; its errors fail the test."""
-    page = browser.new_page(viewport={"width": 700, "height": 600})
-    errors = []
-    page.on("pageerror", lambda error: errors.append(str(error)))
-    page.set_content("<button>before</button><main></main><button>after</button>")
 
     def show(n_cells=36, columns=6, rows=6, chosen=0, n_channels=64, picture=b""):
         values = {"cells": cells_of(n_cells), "columns": columns, "rows": rows, "chosen": chosen}
@@ -63,13 +32,11 @@ def open_grid(browser):
             "label": "Cells of a channel",
             "hint": "Click a cell.",
         }
-        script, style = (FOLDER / f"unit_grid.{kind}" for kind in ("js", "css"))
-        page.evaluate(BEGIN, [script.read_text("utf-8"), style.read_text("utf-8"), values, list(picture)])
+        render(page, "unit_grid", values, picture)
         return page
 
-    yield show
-    page.close()
-    assert not errors
+    with empty_page(browser, width=700, height=600) as page:
+        yield show
 
 
 def chosen(page):
@@ -159,7 +126,7 @@ def test_whatever_key_is_pressed_the_cell_exists(open_grid, n_cells, columns):
     page = open_grid(n_cells=n_cells, columns=columns)
     reached = page.evaluate(
         """([count, columns]) => ['ArrowUp', 'ArrowDown', 'ArrowLeft', 'ArrowRight', 'Home', 'End'].map(
-            key => Array.from({ length: count }, (_, now) => unitGrid.reached(key, now, columns, count)))""",
+            key => Array.from({ length: count }, (_, now) => script.reached(key, now, columns, count)))""",
         [n_cells, columns],
     )
     grid = UnitGrid(cells=cells_of(n_cells), columns=columns)
