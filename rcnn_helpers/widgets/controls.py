@@ -47,11 +47,9 @@ def dropdown(description: str, options, value=None):
     return ipywidgets.Dropdown(options=options, value=value, description=description, **_LOOK)
 
 
-def steps(description: str, options, value=None):
-    """A slider over the given values or (text, value) pairs, at `value` or at the last one."""
-    last = options[-1][1] if isinstance(options[-1], tuple) else options[-1]
-    value = last if value is None else value
-    return ipywidgets.SelectionSlider(options=options, value=value, description=description, **_LOOK)
+def steps(description: str, options):
+    """A slider over the given values, at the last one."""
+    return ipywidgets.SelectionSlider(options=options, value=options[-1], description=description, **_LOOK)
 
 
 def checkbox(description: str, value: bool):

@@ -10,7 +10,7 @@ from rcnn_helpers.diagnosis.false_positives import FP_TYPES
 from rcnn_helpers.diagnosis.looks import LOOKS
 from rcnn_helpers.errors import DisplayError
 from rcnn_helpers.widgets.bar_chart import BarChart, draw_bars
-from rcnn_helpers.widgets.controls import dropdown, int_slider, steps
+from rcnn_helpers.widgets.controls import dropdown, int_slider
 from rcnn_helpers.widgets.explorer import Explorer
 from rcnn_helpers.widgets.pictures import ImageCache, above, beside
 
@@ -70,7 +70,7 @@ class DiagnosisExplorer(Explorer):
         controls = {
             "detector": dropdown("detector", detectors),
             "name": dropdown("class", [("all classes", ""), *((each, each) for each in classes)], name),
-            "among": steps("among the best", [(text, n) for n, (text, _) in _AMONG.items()], among),
+            "among": dropdown("among the best", [(text, n) for n, (text, _) in _AMONG.items()], among),
             "kind": dropdown("show", [(f"{each}: {LOOKS[each].word}", each) for each in KINDS], kind),
             "rank": int_slider("example", 1, 1, 1),
         }
