@@ -1,6 +1,7 @@
 """Fixtures shared by all tests."""
 
 import os
+import signal
 from pathlib import Path
 
 import numpy as np
@@ -35,3 +36,11 @@ def own_cache(tmp_path_factory, monkeypatch):
     cache = tmp_path_factory.getbasetemp() / "rcnn-cache"
     monkeypatch.setenv("RCNN_CACHE", str(cache))
     monkeypatch.setenv("RCNN_PROGRESS", str(tmp_path_factory.getbasetemp() / "rcnn-progress"))
+
+
+@pytest.fixture
+def ctrl_c():
+    """Ctrl-C raises KeyboardInterrupt, also where the tests were started in the background, which ignores it."""
+    handler = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, handler)

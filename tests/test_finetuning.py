@@ -119,14 +119,6 @@ def run(out=None, *, settings=QUICK, n=3, **options):
 
 
 @pytest.fixture
-def ctrl_c():
-    """Ctrl-C raises KeyboardInterrupt, also where the tests were started in the background, which ignores it."""
-    handler = signal.signal(signal.SIGINT, signal.default_int_handler)
-    yield
-    signal.signal(signal.SIGINT, handler)
-
-
-@pytest.fixture
 def windows():
     dataset = Squares()
     return TrainingWindows(dataset, proposals_of(dataset))

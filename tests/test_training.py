@@ -23,12 +23,7 @@ def trained():
     return module, optimizer
 
 
-@pytest.fixture(autouse=True)
-def ctrl_c():
-    """Ctrl-C raises KeyboardInterrupt, also where the tests were started in the background, which ignores it."""
-    handler = signal.signal(signal.SIGINT, signal.default_int_handler)
-    yield
-    signal.signal(signal.SIGINT, handler)
+pytestmark = pytest.mark.usefixtures("ctrl_c")
 
 
 def step(module, optimizer):

@@ -342,7 +342,7 @@ def test_a_build_killed_while_it_writes(tmp_path):
     assert_same(build(out=out), build())
 
 
-def test_ctrl_c_waits_until_an_image_is_taken_in_whole(monkeypatch, tmp_path):
+def test_ctrl_c_waits_until_an_image_is_taken_in_whole(ctrl_c, monkeypatch, tmp_path):
     update = building._update
 
     def update_and_interrupt(*arguments):
