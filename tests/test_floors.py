@@ -13,8 +13,19 @@ PACKAGE = Path(rcnn_helpers.__file__).parent
 
 # Lowest floor first. A module may import from its own floor and from those below.
 FLOORS = (
-    ("errors", "boxes", "settings", "storage", "images"),
-    ("datasets", "proposals", "training", "warping", "networks", "nms", "plots", "drawing", "redundancy"),
+    ("errors", "boxes", "settings", "storage", "images", "memory"),
+    (
+        "datasets",
+        "proposals",
+        "training",
+        "warping",
+        "networks",
+        "nms",
+        "plots",
+        "drawing",
+        "redundancy",
+        "scaling",
+    ),
     (
         "features",
         "feature_store",
@@ -26,7 +37,15 @@ FLOORS = (
         "coco_results",
     ),
     ("svm", "bbox_regression", "ridge", "units", "diagnosis", "segmentation"),
-    ("detector", "candidates", "training_regions", "model_files", "baselines", "widgets"),
+    (
+        "detector",
+        "candidates",
+        "training_regions",
+        "model_files",
+        "baselines",
+        "sliding_window_detector",
+        "widgets",
+    ),
     ("course", "claims", "ablation"),
     ("cli",),
 )

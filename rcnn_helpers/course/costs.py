@@ -13,8 +13,20 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from rcnn_helpers.memory import peak_memory, reset_peak_memory
 from rcnn_helpers.settings import data_dir
 from rcnn_helpers.storage import atomic_write
+
+__all__ = [
+    "duration",
+    "forecast",
+    "machine",
+    "of",
+    "peak_memory",
+    "read",
+    "record",
+    "reset_peak_memory",
+]
 
 COLUMNS = ("profile", "device", "step", "seconds", "memory_mb", "machine", "date")
 
@@ -99,30 +111,6 @@ def forecast(profile: str, device: str, notebook: str, missing: list[str]) -> st
 def duration(seconds: float) -> str:
     """Return a duration as people say it."""
     return f"{seconds:.0f} s" if seconds < 100 else f"{seconds / 60:.0f} min"
-
-
-def peak_memory(process: int | None = None) -> float:
-    """Return the largest resident memory a process has had, in MB; NaN where the system does not tell.
-
-    Parameters
-    ----------
-    process : int, optional
-        Its number; by default this process.
-    """
-    try:
-        status = Path(f"/proc/{process or os.getpid()}/status").read_text()
-    except OSError:
-        return float("nan")
-    (line,) = [line for line in status.splitlines() if line.startswith("VmHWM:")]
-    return int(line.split()[1]) / 1024
-
-
-def reset_peak_memory() -> None:
-    """Let `peak_memory` of this process count from now on, where the system can do that."""
-    try:
-        Path("/proc/self/clear_refs").write_text("5")
-    except OSError:
-        pass
 
 
 def machine() -> str:
