@@ -9,6 +9,7 @@ import pandas as pd
 
 from rcnn_helpers import settings
 from rcnn_helpers.ablation.rows import FIELDS, PAPER, Row
+from rcnn_helpers.paired import verdict
 
 
 def class_columns(frame: pd.DataFrame) -> list[str]:
@@ -243,7 +244,7 @@ def signs(frame: pd.DataFrame) -> pd.DataFrame:
                     "smallest": differences.min(),
                     "largest": differences.max(),
                     "seeds": len(shared),
-                    "verdict": _verdict(differences, sign.may_be_zero),
+                    "verdict": verdict(differences, may_be_zero=sign.may_be_zero),
                 }
             )
     return pd.DataFrame(lines, columns=_SIGN_COLUMNS)
@@ -273,13 +274,6 @@ def row_of(record: Mapping) -> Row:
     iou = attributes["positive_iou"]
     attributes["positive_iou"] = None if iou is None or np.isnan(iou) else float(iou)
     return Row(**attributes)
-
-
-def _verdict(differences: np.ndarray, may_be_zero: bool) -> str:
-    supporting = differences >= 0 if may_be_zero else differences > 0
-    if supporting.all():
-        return "holds"
-    return "undecided" if supporting.any() else "does not hold"
 
 
 def _formula(terms: Sequence[tuple[int, str]]) -> str:
