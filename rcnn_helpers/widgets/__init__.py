@@ -28,6 +28,7 @@ from rcnn_helpers.widgets.regression import RegressionExplorer
 from rcnn_helpers.widgets.svm import HardNegativeBrowser
 from rcnn_helpers.widgets.units import UnitExplorer
 from rcnn_helpers.widgets.warping import WarpExplorer
+from rcnn_helpers.widgets.windows import WindowExplorer
 
 __all__ = [
     "DetectionExplorer",
@@ -44,4 +45,5 @@ __all__ = [
     "SuppressionExplorer",
     "UnitExplorer",
     "WarpExplorer",
+    "WindowExplorer",
 ]

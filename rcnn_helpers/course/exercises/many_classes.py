@@ -1,0 +1,208 @@
+"""Exercises of notebook 11: the best of many classes in blocks, how imbalanced a split is."""
+
+import numpy as np
+
+from rcnn_helpers.course.exercises.engine import Exercise, Slip
+from rcnn_helpers.datasets import balanced_split
+from rcnn_helpers.scaling import best_regions
+
+# --- the best of many classes -----------------------------------------------------------------------------------
+
+
+def _best_reference(features, blocks, k):
+    """`best_regions` asks each class for its regions; with the sides exchanged, each region for its classes."""
+    return best_regions(np.concatenate(blocks), np.asarray(features), k=k)
+
+
+def _best_cases(rng):
+    one = np.array([[1.0, 0.0]])
+    by_hand = [
+        # scores 0.2 and 0.9, then 0.5: the best is the class in the middle
+        (one, [np.array([[0.2, 5.0], [0.9, -5.0]]), np.array([[0.5, 0.0]])], 1),
+        (one, [np.array([[0.2, 5.0], [0.9, -5.0]]), np.array([[0.5, 0.0]])], 2),
+        (one, [np.array([[0.2, 0.0]]), np.array([[0.5, 0.0]]), np.array([[0.9, 0.0]])], 2),
+        (one, [np.array([[-3.0, 0.0], [-1.0, 0.0]]), np.array([[-2.0, 0.0]])], 2),  # nobody scores above 0
+        (one, [np.array([[0.1, 0.0], [0.7, 0.0], [0.4, 0.0]])], 3),  # one block, and all of it
+        (np.eye(2), [np.array([[3.0, 0.1], [2.0, 0.2]]), np.array([[1.0, 0.3]])], 2),  # two regions
+    ]
+    return by_hand + [_many(rng) for _ in range(16)]
+
+
+def _many(rng):
+    """Regions, a few blocks of unequal size, and how many classes to return; often more than a block holds."""
+    n_features = int(rng.integers(2, 9))
+    sizes = rng.integers(1, 7, size=int(rng.integers(2, 6)))
+    features = rng.normal(size=(int(rng.integers(1, 5)), n_features)).round(3)
+    blocks = [rng.normal(size=(int(size), n_features)).round(3) for size in sizes]
+    return features, blocks, int(rng.integers(1, sizes.sum() + 1))
+
+
+def _best(features, blocks, k, *, offset=True, over=lambda scores: -scores, kept=None):
+    """The best classes of each region, with parts to be got wrong."""
+    features = np.asarray(features)
+    n = len(features)
+    classes, best = np.zeros((n, 0), int), np.zeros((n, 0))
+    start = 0
+    for block in blocks:
+        scores, numbers = features @ np.asarray(block).T, np.arange(len(block)) + start * offset
+        if kept is not None:
+            top = np.argsort(-scores, axis=1, kind="stable")[:, :kept]
+            numbers = numbers[top]
+            scores = np.take_along_axis(scores, top, axis=1)
+        classes = np.concatenate([classes, np.broadcast_to(numbers, scores.shape)], axis=1)
+        best = np.concatenate([best, scores], axis=1)
+        start += len(block)
+    order = np.argsort(over(best), axis=1, kind="stable")[:, :k]
+    return np.take_along_axis(classes, order, axis=1), np.take_along_axis(best, order, axis=1)
+
+
+def _best_of_last_block(features, blocks, k):
+    before = sum(len(block) for block in blocks[:-1])
+    classes, scores = _best(features, blocks[-1:], k)
+    return classes + before, scores
+
+
+def _best_in_order_of_classes(features, blocks, k):
+    classes, scores = _best(features, blocks, k)
+    order = classes.argsort(axis=1)
+    return np.take_along_axis(classes, order, axis=1), np.take_along_axis(scores, order, axis=1)
+
+
+BEST_CLASSES = Exercise(
+    name="best_classes",
+    title="The best of many classes, block by block",
+    notebook="11",
+    difficulty=2,
+    minutes=15,
+    reference=_best_reference,
+    cases=_best_cases,
+    slips=(
+        Slip(
+            lambda *case: _best(*case, offset=False),
+            "You number the classes anew in each block. The number of a class counts on from block to block: add "
+            "how many classes the blocks before held.",
+        ),
+        Slip(
+            _best_of_last_block,
+            "You return the best of the last block only. Keep the best so far, and let each block "
+            "compete with them.",
+        ),
+        Slip(
+            lambda *case: _best(*case, kept=1),
+            "You keep one class of each block. The second best of a block can be better than the best of all "
+            "others: up to `k` of a block must stay in the race.",
+        ),
+        Slip(
+            lambda *case: _best(*case, over=lambda scores: scores),
+            "You return the **worst** classes: `argsort` sorts ascending, and the best should come first.",
+        ),
+        Slip(
+            lambda *case: _best(*case, over=lambda scores: -np.abs(scores)),
+            "You go by the size of a score without its sign. A score far below zero says that it is *not* "
+            "this class.",
+        ),
+        Slip(
+            _best_in_order_of_classes,
+            "These are the right classes, in the order of their numbers. Order them by score, best first.",
+        ),
+        Slip(
+            lambda features, blocks, k: _best(features, blocks, k)[::-1],
+            "Classes and scores are exchanged: return the numbers of the classes first, then their scores.",
+        ),
+    ),
+    hints=(
+        "Begin with two empty arrays of shape [N, 0]: the best classes so far and their scores. For each block, "
+        "append its scores to the right, sort every row, and keep the first `k` columns.",
+        "`order = np.argsort(-scores, axis=1)[:, :k]` are the places of the `k` largest in each row. "
+        "`np.take_along_axis(scores, order, axis=1)` fetches them, and the same `order` fetches the classes.",
+        "The numbers of a block's classes are `np.arange(start, start + len(block))`, the same in every row: "
+        "`np.broadcast_to(numbers, scores.shape)`. After the block, `start += len(block)`.",
+    ),
+)
+
+# --- how imbalanced a split is ----------------------------------------------------------------------------------
+
+
+def _imbalance_reference(counts, in_first):
+    return balanced_split.relative_imbalance(np.asarray(counts), np.asarray(in_first, bool))
+
+
+def _imbalance_cases(rng):
+    by_hand = [
+        ([[1, 0], [1, 0], [0, 3], [2, 1]], [True, True, False, False]),  # 2 and 2; 0 and 4
+        ([[3], [1]], [True, False]),  # 2 / 4
+        ([[1], [3]], [True, False]),
+        ([[5, 0], [5, 0]], [True, False]),  # the second class is nowhere
+        ([[2, 1], [0, 1], [1, 2]], [False, False, False]),  # all in one half
+        ([[31, 1]], [True]),
+    ]
+    return by_hand + [_split(rng) for _ in range(16)]
+
+
+def _split(rng):
+    """A few images with a few classes, some of them rare, and a way to divide them."""
+    n, c = int(rng.integers(3, 12)), int(rng.integers(2, 6))
+    counts = rng.poisson(rng.uniform(0.2, 3, size=c), size=(n, c))
+    return counts.tolist(), (rng.random(n) < rng.uniform(0.2, 0.8)).tolist()
+
+
+def _imbalance(counts, in_first, *, of=lambda a, b: np.abs(a - b), over=lambda a, b: a + b, seen=None):
+    """|a - b| / (a + b) of each class, with parts to be got wrong."""
+    counts, in_first = np.asarray(counts), np.asarray(in_first, bool)
+    counts = counts if seen is None else seen(counts)
+    a, b = counts[in_first].sum(axis=0), counts[~in_first].sum(axis=0)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.asarray(of(a, b) / np.asarray(over(a, b), float), float)
+
+
+def _imbalance_with_zeros(counts, in_first):
+    return np.nan_to_num(_imbalance(counts, in_first))
+
+
+RELATIVE_IMBALANCE = Exercise(
+    name="relative_imbalance",
+    title="How imbalanced a split is",
+    notebook="11",
+    difficulty=1,
+    minutes=10,
+    reference=_imbalance_reference,
+    cases=_imbalance_cases,
+    slips=(
+        Slip(
+            lambda *case: _imbalance(*case, of=lambda a, b: a - b),
+            "Your imbalance can be negative. Which half has more does not matter: take the absolute value.",
+        ),
+        Slip(
+            lambda *case: _imbalance(*case, over=lambda a, b: np.ones_like(a)),
+            "That is the difference in objects. Ten too many are a lot for a rare class and nothing for a frequent "
+            "one: divide by all objects of the class.",
+        ),
+        Slip(
+            lambda *case: _imbalance(*case, over=np.maximum),
+            "You divide by the larger half. The relative imbalance is $|a-b|/(a+b)$: divide by both together.",
+        ),
+        Slip(
+            lambda *case: _imbalance(*case, over=lambda a, b: (a + b) / 2),
+            "You divide by the mean of the halves, so yours is twice as large: it goes from 0 to 2. Divide by "
+            "the sum.",
+        ),
+        Slip(
+            lambda *case: _imbalance(*case, seen=lambda counts: np.minimum(counts, 1)),
+            "You count the **images** that hold a class. Count its objects: an image with three horses counts "
+            "three.",
+        ),
+        Slip(
+            _imbalance_with_zeros,
+            "A class without any object is balanced by your reckoning (0). It has no imbalance: let it be `np.nan`, "
+            "so that it takes no part in a median.",
+        ),
+    ),
+    hints=(
+        "Two sums for each class: its objects in the images of the first half, and in all others.",
+        "`counts = np.array(counts)`, `in_first = np.array(in_first)`; then `a = counts[in_first].sum(axis=0)` "
+        "and `b = counts[~in_first].sum(axis=0)`.",
+        "`np.where(a + b > 0, abs(a - b) / np.maximum(a + b, 1), np.nan)`.",
+    ),
+)
+
+EXERCISES = (BEST_CLASSES, RELATIVE_IMBALANCE)
