@@ -81,8 +81,8 @@ class WindowExplorer(Explorer):
         )
         return picture, (
             f"{text}, IoU {here[nearest]:.2f} with the {self.names[nearest]}. The best windows of this set reach "
-            f"an IoU of 0.5 with {int((best >= MATCH_IOU).sum())} of {len(best)} objects (dotted); their mean best "
-            f"overlap is {best.mean():.2f}."
+            f"an IoU of 0.5 with {int((best >= MATCH_IOU).sum())} of {len(best)} objects (dotted); their mean "
+            f"best overlap is {best.mean():.2f}."
         )
 
     def _outlined(self, boxes):

@@ -1,9 +1,11 @@
-"""Exercises of notebook 11: the best of many classes in blocks, how imbalanced a split is."""
+"""Exercises of notebook 11: the best of many classes in blocks, a spatial pyramid, how imbalanced a split is."""
 
 import numpy as np
 
+from rcnn_helpers.baselines.bag_of_words import WordMap, count_words
 from rcnn_helpers.course.exercises.engine import Exercise, Slip
 from rcnn_helpers.datasets import balanced_split
+from rcnn_helpers.drawing import draw_boxes
 from rcnn_helpers.scaling import best_regions
 
 # --- the best of many classes -----------------------------------------------------------------------------------
@@ -134,7 +136,7 @@ def _imbalance_cases(rng):
         ([[1], [3]], [True, False]),
         ([[5, 0], [5, 0]], [True, False]),  # the second class is nowhere
         ([[2, 1], [0, 1], [1, 2]], [False, False, False]),  # all in one half
-        ([[31, 1]], [True]),
+        ([[31, 1], [0, 1]], [True, False]),
     ]
     return by_hand + [_split(rng) for _ in range(16)]
 
@@ -143,6 +145,7 @@ def _split(rng):
     """A few images with a few classes, some of them rare, and a way to divide them."""
     n, c = int(rng.integers(3, 12)), int(rng.integers(2, 6))
     counts = rng.poisson(rng.uniform(0.2, 3, size=c), size=(n, c))
+    counts[0, 0] += 1  # something is always there
     return counts.tolist(), (rng.random(n) < rng.uniform(0.2, 0.8)).tolist()
 
 
@@ -174,8 +177,8 @@ RELATIVE_IMBALANCE = Exercise(
         ),
         Slip(
             lambda *case: _imbalance(*case, over=lambda a, b: np.ones_like(a)),
-            "That is the difference in objects. Ten too many are a lot for a rare class and nothing for a frequent "
-            "one: divide by all objects of the class.",
+            "That is the difference in objects. Ten too many are a lot for a rare class and nothing for a "
+            "frequent one: divide by all objects of the class.",
         ),
         Slip(
             lambda *case: _imbalance(*case, over=np.maximum),
@@ -193,8 +196,8 @@ RELATIVE_IMBALANCE = Exercise(
         ),
         Slip(
             _imbalance_with_zeros,
-            "A class without any object is balanced by your reckoning (0). It has no imbalance: let it be `np.nan`, "
-            "so that it takes no part in a median.",
+            "A class without any object is balanced by your reckoning (0). It has no imbalance: let it be "
+            "`np.nan`, so that it takes no part in a median.",
         ),
     ),
     hints=(
@@ -205,4 +208,137 @@ RELATIVE_IMBALANCE = Exercise(
     ),
 )
 
-EXERCISES = (BEST_CLASSES, RELATIVE_IMBALANCE)
+# --- a spatial pyramid ------------------------------------------------------------------------------------------
+
+
+def _pyramid_reference(words, box, n_words, levels):
+    """`count_words` on a grid with a point in every pixel."""
+    every_pixel = WordMap(np.asarray(words, np.int32)[None], first=0, step=1)
+    return count_words(every_pixel, np.float32([box]), n_words=n_words, levels=tuple(levels))[0]
+
+
+_FOUR_WORDS = [[0, 0, 1, 1, 3], [0, 2, 1, 1, 3], [2, 2, 2, 0, 3], [2, 2, 0, 0, 3]]  # the map of the notebook
+
+
+def _pyramid_cases(rng):
+    by_hand = [
+        (_FOUR_WORDS, [0, 0, 4, 4], 4, [1, 2]),
+        (_FOUR_WORDS, [0, 0, 4, 4], 4, [1]),
+        (_FOUR_WORDS, [1, 0, 5, 2], 4, [2]),
+        (_FOUR_WORDS, [2, 2, 4, 4], 5, [1, 2]),  # word 4 is nowhere
+        (_FOUR_WORDS, [4, 0, 5, 4], 4, [1]),
+    ]
+    return by_hand + [_map_of_words(rng) for _ in range(14)]
+
+
+def _map_of_words(rng):
+    """A map wider than it is high, and a box in it whose sides divide into the cells of all levels."""
+    n_words, finest = int(rng.integers(2, 6)), int(rng.choice([2, 3, 4]))
+    words = rng.integers(0, n_words, size=(int(rng.integers(9, 13)), int(rng.integers(13, 20))))
+    width, height = (finest * int(rng.integers(1, side // finest + 1)) for side in words.shape[::-1])
+    x, y = int(rng.integers(0, words.shape[1] - width + 1)), int(rng.integers(0, words.shape[0] - height + 1))
+    levels = [1, finest] if rng.random() < 0.7 else [finest]
+    return words.tolist(), [x, y, x + width, y + height], n_words, levels
+
+
+def _pyramid(words, box, n_words, levels, *, inside=None, cells=None, order="cells", share=None):
+    """Counts of words in the cells of all levels, with parts to be got wrong."""
+    words = np.asarray(words)
+    x1, y1, x2, y2 = box
+    part = words[y1:y2, x1:x2] if inside is None else inside(words, box)
+    counts = []
+    for level in levels:
+        of_level = []
+        for row, column in (cells or _in_rows)(level):
+            rows = np.array_split(part, level)[row]
+            cell = np.array_split(rows, level, axis=1)[column]
+            of_level.append(np.bincount(cell.ravel(), minlength=n_words))
+        of_level = np.array(of_level, float)
+        if share is not None:
+            of_level = share(of_level)
+        counts.append((of_level if order == "cells" else of_level.T).ravel())
+    return np.concatenate(counts)
+
+
+def _in_rows(level):
+    return [(row, column) for row in range(level) for column in range(level)]
+
+
+def _draw_pyramid(arguments, answer, expected):
+    """The map, a tile with its number for each word, under the finest cells of the box."""
+    import cv2
+
+    words, (x1, y1, x2, y2), n_words, levels = arguments
+    words, finest = np.asarray(words), max(levels)
+    side = min(640 // words.shape[1], 480 // words.shape[0])
+    shades = np.linspace(250, 150, n_words).astype(np.uint8)
+    sheet = np.repeat(np.kron(shades[words], np.ones((side, side), np.uint8))[:, :, None], 3, axis=2)
+    for (row, column), word in np.ndenumerate(words):
+        place = (int((column + 0.38) * side), int((row + 0.62) * side))
+        cv2.putText(
+            sheet, str(word), place, cv2.FONT_HERSHEY_SIMPLEX, side / 80, (40, 40, 40), 1, cv2.LINE_AA
+        )
+    xs, ys = side * np.linspace(x1, x2, finest + 1), side * np.linspace(y1, y2, finest + 1)
+    cells = [[xs[c], ys[r], xs[c + 1], ys[r + 1]] for r, c in _in_rows(finest)]
+    return draw_boxes(sheet, cells, styles="tp", line_width=3), (
+        f"The words of the map, and the box ({x1}, {y1}, {x2}, {y2}) in its {finest} x {finest} cells."
+    )
+
+
+SPATIAL_PYRAMID = Exercise(
+    name="spatial_pyramid",
+    title="A spatial pyramid of visual words",
+    notebook="11",
+    difficulty=2,
+    minutes=15,
+    reference=_pyramid_reference,
+    cases=_pyramid_cases,
+    slips=(
+        Slip(
+            lambda *case: _pyramid(*case, cells=lambda level: [(r, c) for c, r in _in_rows(level)]),
+            "You go through the cells column by column. Go through them in rows: left to right, then the "
+            "next row.",
+        ),
+        Slip(
+            lambda *case: _pyramid(*case, order="words"),
+            "Your numbers are ordered word by word, and the cells follow each other inside. It is cell by cell: "
+            "all words of the first cell, then all of the second.",
+        ),
+        Slip(
+            lambda *case: _pyramid(*case, inside=lambda words, box: words),
+            "You divide the whole map. Only what lies inside the **box** counts, and its cells divide the box.",
+        ),
+        Slip(
+            lambda *case: _pyramid(*case, inside=lambda words, b: words[b[0] : b[2], b[1] : b[3]]),
+            "You take x for the row. The first index of `words` is the row, y; a box is (x1, y1, x2, y2).",
+        ),
+        Slip(
+            lambda *case: _pyramid(
+                *case, inside=lambda words, b: words[b[1] : b[1] + b[3], b[0] : b[0] + b[2]]
+            ),
+            "You read the box as (x, y, width, height). Its last two numbers are x2 and y2.",
+        ),
+        Slip(
+            lambda *case: _pyramid(
+                *case, share=lambda counts: counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+            ),
+            "You return shares. Asked for are counts; bags are brought to one scale later.",
+        ),
+        Slip(
+            lambda words, box, n_words, levels: _pyramid(words, box, n_words, levels[-1:]),
+            "You count the finest grid only. Every level takes part, in the order of `levels`: 1 is the "
+            "whole box.",
+        ),
+    ),
+    hints=(
+        "`part = np.array(words)[y1:y2, x1:x2]` is what lies in the box. How do you cut it into `level` x `level` "
+        "equal cells?",
+        "A cell is `height // level` rows high and `width // level` columns wide. `np.bincount(cell.ravel(), "
+        "minlength=n_words)` counts its words, those that do not occur included.",
+        "Three loops, one in the other: `for level in levels`, `for row in range(level)`, `for column in "
+        "range(level)`. Collect the counts of each cell in a list, and return `np.concatenate` of it.",
+    ),
+    draw=_draw_pyramid,
+)
+
+EXERCISES = (BEST_CLASSES, SPATIAL_PYRAMID, RELATIVE_IMBALANCE)
