@@ -46,6 +46,8 @@ def nearest(queries, database, k: int = 1, *, chunk: int = DATABASE_CHUNK) -> tu
         If the file is not there or is no ``.npy`` file.
     """
     queries = np.ascontiguousarray(queries, dtype=np.float32)
+    if not isinstance(database, str | os.PathLike):
+        database = np.asanyarray(database)
     n_rows, dimension = _shape_of(database)
     if queries.ndim != 2 or queries.shape[1] != dimension:
         raise ValueError(f"queries must have shape [Q, {dimension}], got {list(queries.shape)}")
@@ -120,7 +122,7 @@ def merge_nearest(distances, rows, block, first: int, k: int) -> tuple[np.ndarra
 
 
 def _shape_of(database) -> tuple[int, int]:
-    shape = _mapped(database).shape if isinstance(database, str | os.PathLike) else np.shape(database)
+    shape = _opened(database).shape
     if len(shape) != 2 or 0 in shape:
         raise ValueError(f"a database has shape [N, D] and at least one row, got {list(shape)}")
     return shape
@@ -128,19 +130,20 @@ def _shape_of(database) -> tuple[int, int]:
 
 def _rows(database, first: int, last: int) -> np.ndarray:
     """Some rows as float32; those of a file are mapped anew each time, so that the ones before can be let go."""
-    if isinstance(database, str | os.PathLike):
-        database = _mapped(database)
-    return np.asarray(database[first:last], dtype=np.float32)
+    return np.asarray(_opened(database)[first:last], dtype=np.float32)
 
 
-def _mapped(path) -> np.ndarray:
+def _opened(database) -> np.ndarray:
+    """An array as it is, and one in a file mapped."""
+    if not isinstance(database, str | os.PathLike):
+        return database
     try:
-        return np.load(path, mmap_mode="r", allow_pickle=False)
+        return np.load(database, mmap_mode="r", allow_pickle=False)
     except OSError as error:
-        raise StoreError(f"cannot read descriptors from {path}: {error.strerror or error}") from error
-    except ValueError as error:
+        raise StoreError(f"cannot read descriptors from {database}: {error.strerror or error}") from error
+    except (ValueError, EOFError) as error:
         raise StoreError(
-            f"{path} is no .npy file of descriptors ({error}); write it with numpy.save"
+            f"{database} is no .npy file of descriptors ({error}); write it with numpy.save"
         ) from error
 
 
@@ -169,7 +172,7 @@ def _keep_nearest(scores, first, best, rows):  # pragma: no cover (compiled)
 
 def _by_difference(queries, database, rows, k):
     """Distances of the kept rows from their differences, and the `k` nearest of them in order."""
-    source = _mapped(database) if isinstance(database, str | os.PathLike) else database
+    source = _opened(database)
     distances = np.empty(rows.shape, np.float32)
     for query, numbers in enumerate(rows):
         differences = np.asarray(source[numbers], dtype=np.float32) - queries[query]
