@@ -29,6 +29,9 @@ _RADIAL_WIDTH, _ANGULAR_WIDTH = 0.38, 0.72
 # Local contrast: what is coarser than this (cycles over the whole picture) is taken away, and what is left is
 # divided by its local strength plus a little.
 _COARSEST, _LEAST_CONTRAST = 4.0, 0.2
+# Descriptors of photographs have a length of 1.5 to 3 before it is made 1. Below this, only rounding would be
+# described.
+_LEAST_LENGTH = 0.01
 
 
 def gist(images: Iterable, *, batch: int = 32) -> np.ndarray:
@@ -202,7 +205,7 @@ def filter_bank() -> np.ndarray:
 def _described(images: np.ndarray) -> np.ndarray:
     means = block_means(responses(images)).reshape(len(images), DIMENSION)
     lengths = np.linalg.norm(means, axis=1, keepdims=True)
-    return np.divide(means, lengths, out=np.zeros_like(means), where=lengths > 1e-6)
+    return np.divide(means, lengths, out=np.zeros_like(means), where=lengths > _LEAST_LENGTH)
 
 
 def _spectra(maps):
