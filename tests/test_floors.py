@@ -21,6 +21,7 @@ FLOORS = (
         "warping",
         "networks",
         "nms",
+        "sift",
         "plots",
         "drawing",
         "redundancy",

@@ -16,17 +16,19 @@ A finished row is written at once; an interrupted call goes on with the row it w
 from rcnn_helpers.ablation.printing import format_signs, format_table
 from rcnn_helpers.ablation.reading import SIGNS, class_columns, paper_row, signs, summary
 from rcnn_helpers.ablation.rows import TABLES, Row, table_rows
-from rcnn_helpers.ablation.running import ablate
+from rcnn_helpers.ablation.running import RowParts, ablate, row_parts
 
 __all__ = [
     "SIGNS",
     "TABLES",
     "Row",
+    "RowParts",
     "ablate",
     "class_columns",
     "format_signs",
     "format_table",
     "paper_row",
+    "row_parts",
     "signs",
     "summary",
     "table_rows",

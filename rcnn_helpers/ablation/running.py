@@ -17,7 +17,7 @@ from rcnn_helpers.ablation.rows import PAPER, Row
 from rcnn_helpers.detector import RCNN
 from rcnn_helpers.errors import DatasetError, SettingsError
 from rcnn_helpers.evaluation import evaluate
-from rcnn_helpers.features import FeatureStore, choose_precision
+from rcnn_helpers.features import FeatureStore, choose_precision, extract_dataset
 from rcnn_helpers.finetuning import LABELS, FinetuneSettings, finetune, settings_for
 from rcnn_helpers.networks import NETWORKS, load_network
 from rcnn_helpers.proposals import propose_dataset
@@ -112,6 +112,63 @@ def ablate(
     ]
     frame = pd.DataFrame(records)
     return frame.astype({name: float for name in ("positive_iou", *class_columns(frame), "mAP")})
+
+
+@dataclass(frozen=True)
+class RowParts:
+    """What a row is made from, for whoever wants to build something else on it.
+
+    Attributes
+    ----------
+    network : Network
+        Fine-tuned if the row is.
+    stores : tuple of two FeatureStores
+        pool5 of the training images and of those to judge on.
+    """
+
+    network: object
+    stores: tuple[FeatureStore, FeatureStore]
+
+
+def row_parts(
+    row: Row,
+    train,
+    test,
+    *,
+    cache,
+    seed: int = 0,
+    finetune_settings: FinetuneSettings | Mapping[str, FinetuneSettings] | None = None,
+    weights=None,
+    max_proposals: int = settings.MAX_PROPOSALS,
+    device: str | None = None,
+    progress: bool = True,
+) -> RowParts:
+    """Fine-tune and extract for one row and seed as `ablate` does, and find again what it has left in `cache`.
+
+    Parameters
+    ----------
+    row : Row
+    train, test : VOCDataset or the like
+    cache, finetune_settings, weights, max_proposals, device, progress
+        As in `ablate`.
+    seed : int
+    """
+    options = _Options(
+        cache=Path(cache),
+        weights=_weights_by_network(weights, (row,)),
+        finetuned=None,
+        finetune_settings=finetune_settings,
+        max_proposals=max_proposals,
+        metric="11point",
+        keep_features=True,
+        device=device,
+        progress=progress,
+    )
+    run = _SeedRun(seed, train, test, _Networks(options), options)
+    network, stores = run._network(row), run._stores(row)
+    for dataset, proposals, store in zip((train, test), run._proposals(), stores, strict=True):
+        extract_dataset(network, dataset, proposals, store=store, progress=progress)
+    return RowParts(network, stores)
 
 
 @dataclass(frozen=True)

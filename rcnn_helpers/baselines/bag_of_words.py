@@ -1,8 +1,8 @@
 """A bag of visual words with a spatial pyramid: how images were classified before the networks.
 
 The recipe of the time, and in its outlines that of UVA's detector, which the paper compares itself with (sec. 2.2;
-Uijlings et al., Selective Search for Object Recognition, IJCV 2013, sec. 5, who use three colour SIFTs, 4,096 words
-and an intersection kernel):
+Uijlings et al., Selective Search for Object Recognition, IJCV 2013, who use colour SIFTs, more words and an
+intersection kernel):
 
 1. SIFT descriptors (Lowe 2004) on a dense grid of points, in patches of a few sizes, square-rooted (Arandjelovic
    and Zisserman, CVPR 2012): once an image, whatever the number of its regions.
@@ -20,11 +20,9 @@ from numba import njit
 
 from rcnn_helpers.baselines.descriptors import Descriptor, require_positive
 from rcnn_helpers.errors import DatasetError, SettingsError
+from rcnn_helpers.sift import SIFT_DIM, dense_sift
 
-# OpenCV's SIFT of size s looks at a square of 6 s pixels: 4 x 4 bins of 1.5 s.
-_PATCH_PER_SIZE = 6
 _ASSIGNED_AT_A_TIME = 4096
-SIFT_DIM = 128
 
 
 @dataclass(frozen=True)
@@ -156,39 +154,6 @@ class BagOfWords(Descriptor):
             from sklearn.exceptions import NotFittedError
 
             raise NotFittedError("this bag of words has no vocabulary yet; call fit(dataset) first")
-
-
-def dense_sift(image: np.ndarray, *, step: int, patches: tuple[int, ...]) -> np.ndarray:
-    """Square-rooted SIFT descriptors of upright patches around a grid of points.
-
-    Parameters
-    ----------
-    image : uint8 [H, W, 3], RGB
-    step : int
-        Pixels between neighbouring points; the first lies half a step from the corner.
-    patches : tuple of int
-        Sides of the patches in pixels; what of a patch lies outside the image does not count.
-
-    Returns
-    -------
-    float32 [sizes, rows, columns, 128]
-        Of L2 norm 1, or 0 where a patch is of one colour.
-    """
-    import cv2
-
-    grey = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
-    rows = np.arange(step // 2, image.shape[0], step, dtype=float)
-    columns = np.arange(step // 2, image.shape[1], step, dtype=float)
-    sift = cv2.SIFT_create()
-    found = np.empty((len(patches), len(rows), len(columns), SIFT_DIM), np.float32)
-    for size_index, patch in enumerate(patches):
-        points = [cv2.KeyPoint(x, y, patch / _PATCH_PER_SIZE, 0) for y in rows for x in columns]
-        kept, descriptors = sift.compute(grey, points)
-        if len(kept) != len(points):
-            raise RuntimeError(f"OpenCV described {len(kept)} of {len(points)} patches")
-        found[size_index] = descriptors.reshape(len(rows), len(columns), SIFT_DIM)
-    total = found.sum(axis=-1, keepdims=True)
-    return np.sqrt(found / np.maximum(total, 1))
 
 
 def nearest_words(patches: np.ndarray, vocabulary: np.ndarray) -> np.ndarray:

@@ -80,8 +80,8 @@ class RawPixels(Descriptor):
         Pixels of context on each side, in the small square.
     oversampling : int
     contrast : bool
-        Whether each square is brought to mean 0 and standard deviation 1, so that light and exposure do not matter.
-        Without it, pixel values run from -1 (0) to 1 (255).
+        Whether each square is brought to mean 0 and standard deviation 1, so that light and exposure do not
+        matter. Without it, pixel values run from -1 (0) to 1 (255).
     """
 
     name = "raw pixels"

@@ -24,8 +24,6 @@ def ablate(options) -> None:
     from rcnn_helpers import ablation
 
     profile = settings.get_profile(options.profile)
-    if options.voc and options.pictures:
-        raise SettingsError("--pictures is for ToyVOC, which is drawn; with --voc use --max-images")
     network = options.network or profile.network
     rows = _rows(options, network)
     max_proposals = options.proposals or profile.max_proposals
@@ -37,11 +35,11 @@ def ablate(options) -> None:
     )
     frame = ablation.ablate(
         rows,
-        data=lambda seed: _data_to_compare_on(options, seed),
+        data=lambda seed: data_to_compare_on(options, seed),
         seeds=options.seeds,
         cache=Path(options.cache) if options.cache else settings.cache_dir() / "ablation",
-        finetune_settings=_finetune_settings(rows, options),
-        weights=_weights(options.weights, network),
+        finetune_settings=finetune_settings(rows, options),
+        weights=weights_by_network(options.weights, network),
         finetuned=options.finetuned,
         max_proposals=max_proposals,
         metric=options.metric,
@@ -84,11 +82,13 @@ def _rows(options, network):
     return tuple(dict.fromkeys((*table_rows(tables, network=network), *own)))
 
 
-def _data_to_compare_on(options, seed: int):
+def data_to_compare_on(options, seed: int):
     """Training and test images of a seed: ToyVOC is drawn with it, a folder's images are chosen with it."""
     from rcnn_helpers.datasets.toyvoc import open_toyvoc
     from rcnn_helpers.datasets.voc import VOCDataset
 
+    if options.voc and options.pictures:
+        raise SettingsError("--pictures is for ToyVOC, which is drawn; with --voc use --max-images")
     if options.voc is None:
         drawn = open_toyvoc(options.split, profile=options.profile, seed=seed, counts=options.pictures)
         root, classes = drawn.root, class_list(options) or drawn.classes
@@ -101,7 +101,8 @@ def _data_to_compare_on(options, seed: int):
     return training_images(train, options.max_images, seed=seed), some_images(test, options.max_test_images)
 
 
-def _finetune_settings(rows, options) -> dict:
+def finetune_settings(rows, options) -> dict:
+    """Settings of fine-tuning by network, with what ``--steps`` and ``--batch-size`` say."""
     from rcnn_helpers.finetuning import settings_for
 
     changes = {
@@ -112,7 +113,7 @@ def _finetune_settings(rows, options) -> dict:
     return {row.network: settings_for(row.network, **changes) for row in rows}
 
 
-def _weights(given: list[str], network: str) -> dict[str, str]:
+def weights_by_network(given: list[str], network: str) -> dict[str, str]:
     """Files of weights by network, from ``FILE`` and ``NETWORK=FILE``."""
     files = {}
     for text in given:
@@ -153,9 +154,8 @@ def _picture_counts(text: str) -> dict[str, int]:
     return dict(zip(("train", "val", "test"), map(int, counts), strict=True))
 
 
-def add(commands) -> None:
-    """Add the parsers of these commands."""
-    parser = add_parser(commands, "ablate", ablate, "compare detectors as in the paper's Tables 2 and 3")
+def comparison_options(parser) -> None:
+    """Which data, seeds, network and proposals rows of a table are compared on."""
     data_options(parser, split="trainval")
     parser.add_argument(
         "--test-split", default="test", metavar="NAME", help="images to judge on (default: %(default)s)"
@@ -179,6 +179,36 @@ def add(commands) -> None:
         "--max-test-images", type=positive, metavar="N", help="judge on N images spread over the split"
     )
     parser.add_argument(
+        "--seeds", type=_seeds, default=(0,), metavar="A,B", help="seeds, such as 0,1,2 (default: 0)"
+    )
+    parser.add_argument("--network", choices=NETWORKS, help="backbone (default: the profile's)")
+    parser.add_argument(
+        "--weights",
+        action="append",
+        default=[],
+        metavar="[NETWORK=]FILE",
+        help="pre-trained weights; with NETWORK= for one of several networks",
+    )
+    parser.add_argument("--steps", type=positive, metavar="N", help="steps of fine-tuning")
+    parser.add_argument(
+        "--batch-size",
+        type=positive,
+        metavar="N",
+        help="windows of a step of fine-tuning, a quarter of them positives (default: the network's)",
+    )
+    parser.add_argument("--proposals", type=positive, metavar="N", help="boxes an image")
+    parser.add_argument(
+        "--metric", default="11point", choices=["11point", "101point", "area"], help="(default: 11point)"
+    )
+    parser.add_argument("--csv", metavar="FILE", help="write a line for each row and seed there")
+    device_options(parser)
+
+
+def add(commands) -> None:
+    """Add the parsers of these commands."""
+    parser = add_parser(commands, "ablate", ablate, "compare detectors as in the paper's Tables 2 and 3")
+    comparison_options(parser)
+    parser.add_argument(
         "--tables",
         type=_tables,
         metavar="A,B",
@@ -193,29 +223,7 @@ def add(commands) -> None:
         help='a row of your own, such as "layer=fc6,fine_tuned=no,negative_iou=0.2"; can be given several times',
     )
     parser.add_argument(
-        "--seeds", type=_seeds, default=(0,), metavar="A,B", help="seeds, such as 0,1,2 (default: 0)"
-    )
-    parser.add_argument("--network", choices=NETWORKS, help="backbone (default: the profile's)")
-    parser.add_argument(
-        "--weights",
-        action="append",
-        default=[],
-        metavar="[NETWORK=]FILE",
-        help="pre-trained weights; with NETWORK= for one of several networks",
-    )
-    parser.add_argument(
         "--finetuned", metavar="FILE", help="weights that rcnn finetune has written, for a single seed"
-    )
-    parser.add_argument("--steps", type=positive, metavar="N", help="steps of fine-tuning")
-    parser.add_argument(
-        "--batch-size",
-        type=positive,
-        metavar="N",
-        help="windows of a step of fine-tuning, a quarter of them positives (default: the network's)",
-    )
-    parser.add_argument("--proposals", type=positive, metavar="N", help="boxes an image")
-    parser.add_argument(
-        "--metric", default="11point", choices=["11point", "101point", "area"], help="(default: 11point)"
     )
     parser.add_argument(
         "--drop-features",
@@ -223,6 +231,4 @@ def add(commands) -> None:
         help="remove features once no row needs them; a network's take up to 18 KB a region (T-Net, before zeros "
         "are left out), and what a step needs is checked before it starts",
     )
-    parser.add_argument("--csv", metavar="FILE", help="write a line for each row and seed there")
     parser.add_argument("--json", metavar="FILE", help="write rows and claims there")
-    device_options(parser)

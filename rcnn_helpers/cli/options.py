@@ -7,6 +7,7 @@ MODES = ("fast", "fast_uijlings", "quality", "single")
 CLASSIFIERS = ("svm", "softmax")
 LABELS = ("overlap", "ground_truth", "overlap_far", "ground_truth_near")
 NETWORKS = ("quarter_tnet", "tnet", "alexnet", "vgg16", "squeezenet1_1")
+DESCRIPTORS = ("raw", "hog", "bow")
 TABLES = ("table2", "classifier", "warp", "negatives", "positives", "labels", "iteration", "table3")
 
 
