@@ -12,7 +12,17 @@ import os
 import shlex
 import sys
 
-from rcnn_helpers.cli import ablation, baselines, course, detection, diagnosis, fine_tuning, proposals, units
+from rcnn_helpers.cli import (
+    ablation,
+    baselines,
+    course,
+    detection,
+    diagnosis,
+    fine_tuning,
+    proposals,
+    redundancy,
+    units,
+)
 from rcnn_helpers.errors import RCNNError
 
 
@@ -49,6 +59,16 @@ def _parser() -> argparse.ArgumentParser:
         epilog="Without --voc, commands work on ToyVOC, the data set that is drawn on this machine.",
     )
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    for group in (proposals, fine_tuning, detection, diagnosis, ablation, baselines, units, course):
+    for group in (
+        proposals,
+        fine_tuning,
+        detection,
+        diagnosis,
+        ablation,
+        baselines,
+        units,
+        redundancy,
+        course,
+    ):
         group.add(commands)
     return parser

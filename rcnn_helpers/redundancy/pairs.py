@@ -15,7 +15,7 @@ from rcnn_helpers.redundancy.search import nearest
 
 # Pairs closer than this are worth a look. Chosen on planted copies of real photographs: see
 # data/results/redundancy.json, which `rcnn duplicates --planted` makes.
-NEAR = 0.25
+NEAR = 0.3
 IDENTITIES = ("source", "file", "pixels")
 
 

@@ -6,13 +6,19 @@ into memory.
 """
 
 import os
+import tempfile
+import time
+from pathlib import Path
 
 import numpy as np
 from numba import njit
 
-from rcnn_helpers.errors import StoreError
+from rcnn_helpers.errors import SettingsError, StoreError
+from rcnn_helpers.memory import peak_memory, reset_peak_memory
+from rcnn_helpers.storage import free_space
 
 QUERY_CHUNK, DATABASE_CHUNK = 1024, 8192
+GIB = 2**30
 
 
 def nearest(queries, database, k: int = 1, *, chunk: int = DATABASE_CHUNK) -> tuple[np.ndarray, np.ndarray]:
@@ -181,3 +187,77 @@ def _by_difference(queries, database, rows, k):
     distances, rows = (np.take_along_axis(values, by_row, axis=1) for values in (distances, rows))
     order = np.argsort(distances, axis=1, kind="stable")[:, :k]
     return np.take_along_axis(distances, order, axis=1), np.take_along_axis(rows, order, axis=1)
+
+
+def measure_search(
+    n_queries: int, n_rows: int, *, dimension: int = 960, k: int = 1, folder=None, seed: int = 0
+) -> dict[str, float]:
+    """Search random descriptors for the nearest of others, and measure time and memory.
+
+    The time does not depend on what the descriptors are, so random ones of length 1 do. The database is a
+    file, as it would be after all its pictures have been described; writing it is not counted.
+
+    Parameters
+    ----------
+    n_queries, n_rows : int
+        Descriptors to look for, and to look among.
+    dimension : int
+    k : int
+    folder : path-like, optional
+        Where the file lies meanwhile, 4 bytes a number; by default the system's temporary folder.
+    seed : int
+
+    Returns
+    -------
+    dict
+        ``queries``, ``database``, ``dimension``, ``k``; ``seconds``; ``peak_mib`` (resident memory of the
+        process at its highest during the search, above what it was before); ``file_gib`` (of the database)
+        and ``table_gib`` (what the table of all distances would take, which is never there).
+
+    Raises
+    ------
+    SettingsError
+        If the file does not fit into the folder.
+    """
+    if min(n_queries, n_rows, dimension) < 1:
+        raise SettingsError(f"there must be something to search: {n_queries} queries, {n_rows} rows")
+    rng = np.random.default_rng(seed)
+    size = 4 * n_rows * dimension
+    with tempfile.TemporaryDirectory(dir=folder) as name:
+        if size > free_space(name):
+            raise SettingsError(
+                f"{n_rows} descriptors take {size / GIB:.1f} GiB, and {name} has {free_space(name) / GIB:.1f}; "
+                "choose fewer, or another folder by TMPDIR"
+            )
+        path = Path(name) / "database.npy"
+        _write_random(path, n_rows, dimension, rng)
+        queries = _random_rows(rng, n_queries, dimension)
+        nearest(queries[:1], queries[:1])  # compiles
+        reset_peak_memory()
+        before, started = peak_memory(), time.perf_counter()
+        nearest(queries, path, k)
+        seconds, peak = time.perf_counter() - started, peak_memory() - before
+    return {
+        "queries": n_queries,
+        "database": n_rows,
+        "dimension": dimension,
+        "k": k,
+        "seconds": seconds,
+        "peak_mib": peak,
+        "file_gib": size / GIB,
+        "table_gib": 4 * n_queries * n_rows / GIB,
+    }
+
+
+def _write_random(path: Path, n_rows: int, dimension: int, rng) -> None:
+    with open(path, "xb") as file:
+        header = {"descr": "<f4", "fortran_order": False, "shape": (n_rows, dimension)}
+        np.lib.format.write_array_header_1_0(file, header)
+        for first in range(0, n_rows, DATABASE_CHUNK):
+            _random_rows(rng, min(DATABASE_CHUNK, n_rows - first), dimension).tofile(file)
+
+
+def _random_rows(rng, n: int, dimension: int) -> np.ndarray:
+    """Rows of length 1 without negative numbers, as GIST's are."""
+    rows = np.abs(rng.standard_normal((n, dimension), dtype=np.float32))
+    return rows / np.linalg.norm(rows, axis=1, keepdims=True)

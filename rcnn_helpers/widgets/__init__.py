@@ -24,6 +24,7 @@ from rcnn_helpers.widgets.features import FeatureExplorer
 from rcnn_helpers.widgets.fine_tuning import FineTuningExplorer
 from rcnn_helpers.widgets.precision_recall import PrecisionRecallExplorer
 from rcnn_helpers.widgets.proposals import MergeScrubber, ProposalBrowser
+from rcnn_helpers.widgets.redundancy import DuplicateExplorer
 from rcnn_helpers.widgets.regression import RegressionExplorer
 from rcnn_helpers.widgets.svm import HardNegativeBrowser
 from rcnn_helpers.widgets.units import UnitExplorer
@@ -33,6 +34,7 @@ from rcnn_helpers.widgets.windows import WindowExplorer
 __all__ = [
     "DetectionExplorer",
     "DiagnosisExplorer",
+    "DuplicateExplorer",
     "ExcitedUnitsExplorer",
     "Explorer",
     "FeatureExplorer",
