@@ -100,6 +100,30 @@ def suppress(detections: Detections, *, iou_threshold: float = settings.NMS_IOU)
     return detections.select(np.concatenate(kept))
 
 
+def suppress_scores(
+    boxes: np.ndarray, scores: np.ndarray, *, least_score: float, iou_threshold: float
+) -> np.ndarray:
+    """Scores of one image's regions, with -inf for those that are out: float32 [N, C].
+
+    Parameters
+    ----------
+    boxes : float32 [N, 4] or [N, C, 4]
+        See `pick_boxes`.
+    scores : float32 [N, C]
+    least_score : float
+        Regions have to score more.
+    iou_threshold : float
+        Regions that overlap a better one of the class by more are out, too; none are at 1.
+    """
+    left = np.full_like(scores, -np.inf)
+    for c in range(scores.shape[1]):
+        rows = np.flatnonzero(scores[:, c] > least_score)
+        if iou_threshold < 1:
+            rows = rows[nms(pick_boxes(boxes, rows, c), scores[rows, c], iou_threshold=iou_threshold)]
+        left[rows, c] = scores[rows, c]
+    return left
+
+
 def best_thresholds(evaluation, classes) -> np.ndarray:
     """The score of each class at which F1, the harmonic mean of precision and recall, is best, float32 [C].
 

@@ -25,7 +25,8 @@ import numpy as np
 from rcnn_helpers import settings
 from rcnn_helpers.bbox_regression import BoxRegressors, regress_within
 from rcnn_helpers.boxes import as_boxes, clip
-from rcnn_helpers.candidates import Candidates, best_thresholds, pick_boxes, suppress
+from rcnn_helpers.candidates import Candidates, best_thresholds, pick_boxes, suppress, suppress_scores
+from rcnn_helpers.datasets.training_mix import fully_annotated
 from rcnn_helpers.errors import DatasetError, SettingsError
 from rcnn_helpers.evaluation import Detections, evaluate
 from rcnn_helpers.images import shrink_to_fit
@@ -66,6 +67,11 @@ class RCNN:
     negative_iou : float
         Regions below this IoU with every object of a class are its negatives (sec. 2.3, App. B); at 0, those
         that overlap none.
+    evict_score : float, optional
+        See `svm.train_detector_svms`; by default its own.
+    max_mining_images : int, optional
+        Hard negatives are mined from at most so many images (sec. 4.3); by default from all that are annotated in
+        full.
     box_regression : bool
         Whether to train box regression on pool5 and to use it (App. C).
     nms_iou : float
@@ -111,6 +117,8 @@ class RCNN:
         bias_scale: float = settings.SVM_BIAS_SCALE,
         positive_iou: float | None = None,
         negative_iou: float = settings.SVM_NEGATIVE_IOU,
+        evict_score: float | None = None,
+        max_mining_images: int | None = None,
         box_regression: bool = True,
         nms_iou: float = settings.NMS_IOU,
         precision: str = "auto",
@@ -134,6 +142,8 @@ class RCNN:
         self.bias_scale = bias_scale
         self.positive_iou = positive_iou
         self.negative_iou = negative_iou
+        self.evict_score = evict_score
+        self.max_mining_images = max_mining_images
         self.box_regression = box_regression
         self.nms_iou = nms_iou
         self.precision = precision
@@ -150,7 +160,8 @@ class RCNN:
         Parameters
         ----------
         dataset : VOCDataset or the like
-            Anything with ``classes``, ``ids``, ``image(id)`` and ``annotation(id)``.
+            Anything with ``classes``, ``ids``, ``image(id)`` and ``annotation(id)``. Images that are annotated in
+            part only, as those of train in `ValPlusTrain`, give positives and nothing else (sec. 4.3).
         proposals : dict from image id to float32 [N, 4], optional
             Boxes to use instead of selective search's.
         store : FeatureStore, optional
@@ -185,10 +196,9 @@ class RCNN:
             if self.box_regression:
                 self._fit_regressors(dataset, store, progress)
             with self._timed("thresholds"):
-                found = self._search(
-                    dataset, proposals, store, regress=self.box_regression, progress=progress
-                )
-                self.thresholds_ = best_thresholds(evaluate(found, dataset), self.classes_)
+                judged = fully_annotated(dataset)
+                found = self._search(judged, proposals, store, regress=self.box_regression, progress=progress)
+                self.thresholds_ = best_thresholds(evaluate(found, judged), self.classes_)
         return self
 
     def _fit_svms(self, dataset, store, progress) -> None:
@@ -196,9 +206,18 @@ class RCNN:
 
         with self._timed("feature scale"):
             self.feature_scale_ = store.feature_scale(list(dataset.ids), layer=self.layer, seed=self.seed)
+        regions = TrainingRegions(
+            dataset,
+            store,
+            self.feature_scale_,
+            layer=self.layer,
+            max_mining_images=self.max_mining_images,
+            seed=self.seed,
+        )
+        mining = {} if self.evict_score is None else {"evict_score": self.evict_score}
         with self._timed("SVMs"):
             self.svms_ = train_detector_svms(
-                TrainingRegions(dataset, store, self.feature_scale_, layer=self.layer),
+                regions,
                 self.classes_,
                 C=self.C,
                 positive_weight=self.positive_weight,
@@ -207,6 +226,7 @@ class RCNN:
                 negative_iou=self.negative_iou,
                 seed=self.seed,
                 progress=progress,
+                **mining,
             )
 
     def _fit_regressors(self, dataset, store, progress) -> None:
@@ -329,6 +349,9 @@ class RCNN:
         regression_rounds: int = 1,
         max_per_image: int = settings.MAX_PER_IMAGE,
         mean_per_image: int = settings.MEAN_PER_IMAGE,
+        max_total: int | None = None,
+        least_score: float = -np.inf,
+        suppress_first: bool = False,
         progress: bool = True,
     ) -> Detections:
         """Detect the objects of every image, with the released code's caps.
@@ -349,6 +372,13 @@ class RCNN:
         regression_rounds : int
             With 2 or more, the boxes that were kept are warped and scored anew and regressed from there, and so
             on: the iteration that the paper found not to help (App. C). It needs the network for every such box.
+        max_total : int, optional
+            Instead of ``mean_per_image * images``.
+        least_score : float
+            Regions have to score more.
+        suppress_first : bool
+            Drop overlapping boxes of an image before the caps and not after them alone, as the released code does
+            for ILSVRC's many classes; see `datasets.ilsvrc.DETECTION_SETTINGS`.
         """
         self._require_fitted()
         regress = self._regresses(box_regression, regression_rounds)
@@ -366,7 +396,9 @@ class RCNN:
                 regress=regress,
                 rounds=regression_rounds,
                 max_per_image=max_per_image,
-                mean_per_image=mean_per_image,
+                max_total=mean_per_image * len(dataset.ids) if max_total is None else max_total,
+                least_score=least_score,
+                suppress_first=suppress_first,
                 progress=progress,
             )
 
@@ -379,17 +411,23 @@ class RCNN:
         regress: bool,
         rounds: int = 1,
         max_per_image: int = settings.MAX_PER_IMAGE,
-        mean_per_image: int = settings.MEAN_PER_IMAGE,
+        max_total: int | None = None,
+        least_score: float = -np.inf,
+        suppress_first: bool = False,
         progress: bool = True,
     ) -> Detections:
         """Score the proposals of every image, keep the best within the caps, and suppress."""
-        n_images = len(dataset.ids)
-        candidates = Candidates(dataset.ids, self.classes_, max_per_image, mean_per_image * n_images)
+        if max_total is None:
+            max_total = settings.MEAN_PER_IMAGE * len(dataset.ids)
+        candidates = Candidates(dataset.ids, self.classes_, max_per_image, max_total)
         for index, image_id in enumerate(_progress(dataset.ids, "detecting", progress)):
             boxes, pool5, (height, width) = self._regions(dataset, image_id, proposals[image_id], store)
             scores = self._scores(pool5)
             if regress:
                 boxes = self._regressed(boxes, pool5, height, width)
+            if suppress_first or least_score > -np.inf:
+                overlap = self.nms_iou if suppress_first else 1.0
+                scores = suppress_scores(boxes, scores, least_score=least_score, iou_threshold=overlap)
             candidates.add(index, boxes, scores)
         found = self._iterated(candidates.best(), dataset.image, rounds - 1, progress)
         return suppress(found, iou_threshold=self.nms_iou)

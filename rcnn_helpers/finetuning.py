@@ -28,6 +28,7 @@ import torch
 from torch.nn import functional as F
 
 from rcnn_helpers.boxes import as_boxes, iou
+from rcnn_helpers.datasets.training_mix import gives_negatives
 from rcnn_helpers.errors import DatasetError, SettingsError, TrainingError
 from rcnn_helpers.networks import Network, load_network
 from rcnn_helpers.networks.network import fast_bfloat16
@@ -199,7 +200,8 @@ class TrainingWindows:
     Parameters
     ----------
     dataset : VOCDataset or the like
-        With ``classes``, ``ids``, ``image(id)`` and ``annotation(id)``.
+        With ``classes``, ``ids``, ``image(id)`` and ``annotation(id)``. Images that are annotated in part only
+        (see `rcnn_helpers.datasets.training_mix`) have positives, and their other windows are not used.
     proposals : mapping of image id to float32 [N, 4]
     positive_iou, negative_iou : float
         See `FinetuneSettings`.
@@ -243,6 +245,8 @@ class TrainingWindows:
             found = label_windows(
                 windows, annotation, self.classes, positive_iou=positive_iou, negative_iou=negative_iou
             )
+            if not gives_negatives(dataset, image_id):
+                found[found == BACKGROUND] = IGNORED
             labels.append(found.astype(np.int16))
             self.images.append(dataset.image(image_id))
         self.image_index = np.concatenate(image_index) if image_index else np.zeros(0, np.int32)

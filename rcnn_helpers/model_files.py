@@ -27,6 +27,8 @@ SETTINGS = (
     "bias_scale",
     "positive_iou",
     "negative_iou",
+    "evict_score",
+    "max_mining_images",
     "box_regression",
     "nms_iou",
     "precision",

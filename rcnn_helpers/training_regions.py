@@ -10,6 +10,7 @@ import numpy as np
 
 from rcnn_helpers.bbox_regression import regression_targets, training_pairs
 from rcnn_helpers.boxes import iou
+from rcnn_helpers.datasets.training_mix import gives_negatives, mining_images
 from rcnn_helpers.settings import BOX_REGRESSION_IOU
 
 
@@ -25,13 +26,27 @@ class TrainingRegions:
         Factor for the features (see `RCNN.feature_scale_`).
     layer : str, optional
         Layer of the features; by default the store's own. One behind pool5 is computed at each reading.
+    max_mining_images : int, optional
+        Negatives come from at most so many images, drawn with `seed`. By default from all that are annotated in
+        full, see `rcnn_helpers.datasets.training_mix`.
+    seed : int
     """
 
-    def __init__(self, dataset, store, feature_scale: float, *, layer: str | None = None):
+    def __init__(
+        self,
+        dataset,
+        store,
+        feature_scale: float,
+        *,
+        layer: str | None = None,
+        max_mining_images: int | None = None,
+        seed: int = 0,
+    ):
         self.dataset = dataset
         self.store = store
         self.feature_scale = feature_scale
         self.layer = layer
+        self.mined = mining_images(dataset, max_mining_images, seed=seed)
 
     def __len__(self) -> int:
         return len(self.dataset.ids)
@@ -49,6 +64,7 @@ class TrainingRegions:
             boxes=regions.boxes,
             overlaps=overlaps,
             gt_class=gt_class,
+            gives_negatives=image_id in self.mined,
         )
 
 
@@ -87,7 +103,8 @@ def regression_chunks(
     """The pairs that box regression learns from, image by image, for `BoxRegressors.fit_chunks` (App. C).
 
     A region is paired with the object it overlaps most, of any class; it teaches if that object is of one of the
-    data set's classes. The objects' own boxes are regions too, with targets 0, as in the released code.
+    data set's classes. The objects' own boxes are regions too, with targets 0, as in the released code. Images
+    that are annotated in part only give no pairs (sec. 4.3): a region's own object may be one that is not marked.
 
     Parameters
     ----------
@@ -107,6 +124,8 @@ def regression_chunks(
     class_index : int64 [K]
     """
     for image_id in dataset.ids:
+        if not gives_negatives(dataset, image_id):
+            continue
         annotation = dataset.annotation(image_id)
         regions = store.read(image_id, "pool5")
         rows, nearest = training_pairs(regions.boxes, annotation.boxes, min_iou=min_iou)

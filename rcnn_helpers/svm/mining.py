@@ -72,6 +72,9 @@ class TrainingImage:
         Class index of a region that is a ground-truth box to learn from, else -1. The released code learns from
         difficult objects as from others; to leave them out give them -1, and their overlaps keep them from
         being negatives of their class.
+    gives_negatives : bool
+        Whether negatives may be taken from this image. False for one in which not all objects are annotated
+        (sec. 4.3), and for one that is not mined to save time.
     """
 
     image_id: str
@@ -79,6 +82,7 @@ class TrainingImage:
     boxes: np.ndarray
     overlaps: np.ndarray
     gt_class: np.ndarray
+    gives_negatives: bool = True
 
 
 def train_detector_svms(
@@ -283,7 +287,8 @@ class _RegionRules:
         labels = region_roles(
             overlaps, gt_class, positive_iou=self.positive_iou, negative_iou=self.negative_iou
         )
-        return _Regions(image.image_id, number, features, squared_norms, boxes, labels == 1, labels == -1)
+        negative = (labels == -1) & image.gives_negatives
+        return _Regions(image.image_id, number, features, squared_norms, boxes, labels == 1, negative)
 
 
 @dataclass(frozen=True)
