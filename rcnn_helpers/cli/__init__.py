@@ -15,6 +15,7 @@ import sys
 from rcnn_helpers.cli import (
     ablation,
     baselines,
+    claims,
     course,
     detection,
     diagnosis,
@@ -68,6 +69,7 @@ def _parser() -> argparse.ArgumentParser:
         baselines,
         units,
         redundancy,
+        claims,
         course,
     ):
         group.add(commands)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from rcnn_helpers.cli.data import open_dataset, some_images
 from rcnn_helpers.cli.options import MODES, add_parser, common_options, data_options, positive
-from rcnn_helpers.cli.output import progress_bar, save_json
+from rcnn_helpers.cli.output import progress_bar, provenance, save_json
 
 
 def proposals(options) -> None:
@@ -42,7 +42,7 @@ def proposals(options) -> None:
     print(f"  recall at 0.5 IoU   {100 * result['recall']['0.5']:8.1f} %")
     print(f"  recall at 0.7 IoU   {100 * result['recall']['0.7']:8.1f} %")
     print(f"  seconds an image    {result['seconds_per_image']:8.3f}")
-    save_json(options.json, result)
+    save_json(options.json, provenance(options) | result)
 
 
 def _picture_of_proposals(options) -> None:
