@@ -25,7 +25,8 @@ def dense_sift(image: np.ndarray, *, step: int, patches: tuple[int, ...]) -> np.
     Returns
     -------
     float32 [sizes, rows, columns, 128]
-        Of L2 norm 1, or 0 where a patch is of one colour.
+        Of L2 norm 1, or 0 where there is no gradient at all. In a patch of one colour, the rounding errors of the
+        blur that goes before may leave one.
     """
     import cv2
 

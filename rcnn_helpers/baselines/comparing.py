@@ -2,6 +2,9 @@
 
 What differs from `rcnn_helpers.detector.RCNN` is that regions are described by anything with the face of a
 `Descriptor`, and that boxes are not regressed.
+
+Seconds are processor time, of all threads together: what else the machine does meanwhile hardly counts, and on one
+core it is the time that passes.
 """
 
 import hashlib
@@ -161,13 +164,13 @@ class DescribedImages:
         """The regions of one image, ground truth first, as `RegionFeatures`; `layer` is the descriptor's own."""
         from rcnn_helpers.feature_store import RegionFeatures
 
-        started = time.perf_counter()
+        started = time.process_time()
         if self.store is not None:
             regions = self.store.read(image_id, self.descriptor.layer)
         else:
             boxes, is_gt = self._boxes(image_id)
             regions = RegionFeatures(image_id, boxes, is_gt, self._describe(image_id, boxes))
-        self.seconds_ += time.perf_counter() - started
+        self.seconds_ += time.process_time() - started
         return regions
 
     def feature_scale(self, *, seed: int) -> float:
@@ -232,19 +235,23 @@ def judge(
     Returns
     -------
     dict
-        ``name``, ``dim``, ``C``; ``ap``: of each class in percent, None where the test images have no object;
-        ``mAP``; and ``learn_seconds`` of the descriptor (a vocabulary); ``describe_seconds`` an image, measured on
-        a few test images, one after the other; ``svm_seconds`` of training without describing; ``train_seconds``,
-        which is learning, the SVMs, and describing each training image once; ``detect_seconds`` an image, its
-        proposals given: description, scores, suppression; ``region_bytes`` of a descriptor in float32. What is
-        not known is None.
+        ``name``, ``dim``, ``C``.
+
+        ``ap`` : AP of each class in percent, None where the test images have no object of it; ``mAP``.
+
+        In seconds of processor time: ``learn_seconds`` of the descriptor (a vocabulary), None where not known;
+        ``describe_seconds`` an image, measured on a few test images; ``svm_seconds`` of training without
+        describing; ``train_seconds``, which is learning, describing each training image once, and the SVMs; and
+        ``detect_seconds`` an image whose proposals are given: description, scores, suppression.
+
+        ``region_bytes`` : of a descriptor in float32.
     """
     from rcnn_helpers.svm import train_detector_svms
 
     descriptor = contestant.descriptor
-    started = time.perf_counter()
+    started = time.process_time()
     descriptor.fit(train, progress=progress)
-    learn_seconds = time.perf_counter() - started
+    learn_seconds = time.process_time() - started
     if contestant.learn_seconds is not None:
         learn_seconds = contestant.learn_seconds
 
@@ -252,11 +259,11 @@ def judge(
     training = DescribedImages(train, proposals[0], descriptor, store=stores[0])
     scale = training.feature_scale(seed=seed)
     training.seconds_ = 0.0
-    started = time.perf_counter()
+    started = time.process_time()
     svms = train_detector_svms(
         TrainingRegions(train, training, scale), train.classes, C=contestant.C, seed=seed, progress=progress
     )
-    svm_seconds = time.perf_counter() - started - training.seconds_
+    svm_seconds = time.process_time() - started - training.seconds_
 
     found = detect_all(
         svms, DescribedImages(test, proposals[1], descriptor, store=stores[1]), scale, progress=progress
@@ -309,15 +316,15 @@ def _seconds_an_image(descriptor, svms, scale, dataset, proposals) -> tuple[floa
     timed = list(dataset.ids[:TIMED_IMAGES])
     for number, image_id in enumerate([timed[0], *timed]):  # the first one once more, to warm up
         image, boxes = dataset.image(image_id), as_boxes(proposals[image_id])
-        started = time.perf_counter()
+        started = time.process_time()
         features = descriptor.describe(image, boxes)
-        after = time.perf_counter()
+        after = time.process_time()
         candidates = Candidates((image_id,), svms.classes_, settings.MAX_PER_IMAGE, settings.MAX_PER_IMAGE)
         candidates.add(0, boxes, svms.decision_function(features * np.float32(scale)))
         suppress(candidates.best())
         if number:
             described += after - started
-            detected += time.perf_counter() - started
+            detected += time.process_time() - started
     return described / len(timed), detected / len(timed)
 
 
@@ -429,7 +436,7 @@ def summary(frame: pd.DataFrame) -> pd.DataFrame:
 
 def format_table(frame: pd.DataFrame) -> str:
     """A frame of `compare` as text, one line a descriptor, and below it the paper's two (sec. 2.2)."""
-    head = ("", "figures", "mAP", "train s", "image s", "bytes", f"GiB for {MANY_CLASSES:,} classes")
+    head = ("", "figures", "mAP", "train CPU s", "image CPU s", "bytes", f"GiB for {MANY_CLASSES:,} classes")
     lines = [head]
     for line in summary(frame).to_dict("records"):
         spread = "" if np.isnan(line["spread"]) else f" ± {line['spread']:.1f}"
