@@ -36,6 +36,8 @@ NEEDS = {
     "07": STAGES[:6],
     "08": STAGES[:7],
     "09": STAGES,
+    "11": STAGES[:6],
+    "13": STAGES[:6],
 }
 # Networks whose pool5 units can be compared (sec. 3.1): as the course uses it, as it came, and an untrained one.
 UNIT_NETWORKS = ("fine-tuned", "pre-trained", "random")

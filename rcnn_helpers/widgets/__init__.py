@@ -26,6 +26,7 @@ from rcnn_helpers.widgets.precision_recall import PrecisionRecallExplorer
 from rcnn_helpers.widgets.proposals import MergeScrubber, ProposalBrowser
 from rcnn_helpers.widgets.redundancy import DuplicateExplorer
 from rcnn_helpers.widgets.regression import RegressionExplorer
+from rcnn_helpers.widgets.replications import ReplicationExplorer
 from rcnn_helpers.widgets.svm import HardNegativeBrowser
 from rcnn_helpers.widgets.units import UnitExplorer
 from rcnn_helpers.widgets.warping import WarpExplorer
@@ -44,6 +45,7 @@ __all__ = [
     "PrecisionRecallExplorer",
     "ProposalBrowser",
     "RegressionExplorer",
+    "ReplicationExplorer",
     "SuppressionExplorer",
     "UnitExplorer",
     "WarpExplorer",

@@ -24,6 +24,13 @@ def target_slider(description: str, reach: float):
     return ipywidgets.FloatSlider(value=0, min=-reach, max=reach, step=0.01, description=description, **_LOOK)
 
 
+def points_slider(description: str, low: float, high: float, value: float):
+    """A slider over points of mAP, in tenths."""
+    return ipywidgets.FloatSlider(
+        value=value, min=low, max=high, step=0.1, description=description, readout_format=".1f", **_LOOK
+    )
+
+
 def score_slider(description: str, scores, value: float):
     """A slider over the range of `scores`, in steps of 0.05, at `value` or as near as the range allows.
 
