@@ -205,7 +205,8 @@ class RCNN:
         from rcnn_helpers.svm import train_detector_svms
 
         with self._timed("feature scale"):
-            self.feature_scale_ = store.feature_scale(list(dataset.ids), layer=self.layer, seed=self.seed)
+            ids = list(fully_annotated(dataset).ids)
+            self.feature_scale_ = store.feature_scale(ids, layer=self.layer, seed=self.seed)
         regions = TrainingRegions(
             dataset,
             store,
@@ -231,7 +232,8 @@ class RCNN:
 
     def _fit_regressors(self, dataset, store, progress) -> None:
         with self._timed("box regression"):
-            self.pool5_scale_ = store.feature_scale(list(dataset.ids), layer="pool5", seed=self.seed)
+            ids = list(fully_annotated(dataset).ids)
+            self.pool5_scale_ = store.feature_scale(ids, layer="pool5", seed=self.seed)
             chunks = regression_chunks(dataset, store, self.pool5_scale_)
             chunks = _progress(chunks, "box regression", progress, total=len(dataset.ids))
             self.regressors_ = BoxRegressors().fit_chunks(chunks, n_classes=len(self.classes_))
