@@ -123,7 +123,11 @@ def _planted(options) -> None:
 
     progress = sys.stderr.isatty()
     originals, altered = planted.describe_altered(
-        pictures, describe=describe, seed=options.seed, progress=progress
+        pictures,
+        kinds=tuple(planted.ALTERATIONS),
+        describe=describe,
+        seed=options.seed,
+        progress=progress,
     )
     n_gist = slice(0, DIMENSION), slice(DIMENSION, None)
     searches = {

@@ -29,7 +29,8 @@ def in_words(pair) -> str:
     pair : row of the frame of `near_duplicates`, as ``itertuples`` gives it
     """
     parts = [f"distance {pair.distance:.3f}"]
-    parts += [_IN_WORDS[what] for what in IDENTITIES if getattr(pair, f"same_{what}")]
+    same = [what for what in IDENTITIES if getattr(pair, f"same_{what}")]
+    parts += [_IN_WORDS[what] for what in same if not (what == "pixels" and "file" in same)]
     return ", ".join(parts + (["mirrored"] if pair.mirrored else []))
 
 

@@ -49,9 +49,10 @@ class DuplicateExplorer(Explorer):
         left, right = self.a.image(pair.row_a), self.b.image(pair.row_b)
         n_within = int((self._distances <= threshold).sum())
         called = "within" if pair.distance <= threshold else "beyond"
+        lie = "pair lies" if n_within == 1 else "pairs lie"
         text = (
             f"Pair {rank} of {len(self.frame)}: {pair.a} (left) and {pair.b} (right), {in_words(pair)}. It lies "
-            f"{called} {threshold:.2f}; {n_within} pairs lie within. Below: the 32 x 32 pixels that are described."
+            f"{called} {threshold:.2f}; {n_within} {lie} within. Below: the 32 x 32 pixels that are described."
         )
         return above(beside(_framed(left), _framed(right)), beside(_seen(left), _seen(right))), text
 

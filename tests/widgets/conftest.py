@@ -10,7 +10,9 @@ import pytest
 from rcnn_helpers import widgets
 from rcnn_helpers.diagnosis import diagnose
 from rcnn_helpers.evaluation import Detections, evaluate
+from rcnn_helpers.images import write_image
 from rcnn_helpers.networks import load_network
+from rcnn_helpers.redundancy import fingerprints, near_duplicates, open_pictures
 from rcnn_helpers.units.index import UnitIndex
 
 BOXES = np.array([[20, 30, 90, 80], [110, 40, 180, 130]], dtype=np.float32)
@@ -168,6 +170,19 @@ def index_of_untrained(make_index, untrained):
     return index
 
 
+@pytest.fixture(scope="session")
+def pairs(tmp_path_factory):
+    """Near-duplicates of two folders, the first pair with one picture twice, and the two sets."""
+    sets = []
+    for name, seeds in (("first", (1, 2, 3)), ("second", (1, 4, 5))):
+        folder = tmp_path_factory.mktemp(name)
+        for seed in seeds:
+            noise = np.random.default_rng(seed).integers(0, 256, (9, 12, 3), dtype=np.uint8)
+            write_image(folder / f"{seed}.png", noise.repeat(10, axis=0).repeat(10, axis=1))
+        sets.append(fingerprints(open_pictures(folder)))
+    return near_duplicates(*sets, k=3), *(each.pictures for each in sets)
+
+
 @pytest.fixture
 def explorers(
     dataset,
@@ -182,6 +197,7 @@ def explorers(
     make_index,
     untrained,
     index_of_untrained,
+    pairs,
 ):
     proposals = np.concatenate([BOXES + 30, BOXES + 4, BOXES])
     scores = np.stack([np.linspace(-1, 1, 6), np.linspace(1, -1, 6)], axis=1)
@@ -210,6 +226,7 @@ def explorers(
         "diagnosis": lambda: widgets.DiagnosisExplorer(
             dataset, {"first": diagnosis, "second": diagnosis}, kind="tp"
         ),
+        "duplicates": lambda: widgets.DuplicateExplorer(*pairs),
         "curve": lambda: widgets.PrecisionRecallExplorer(dataset, detections, evaluation),
     }
     return OnDemand(builders)

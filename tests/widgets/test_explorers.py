@@ -32,6 +32,7 @@ KINDS = (
     "two networks",
     "excited units",
     "diagnosis",
+    "duplicates",
     "curve",
 )
 PACKAGE = Path(rcnn_helpers.__file__).parent
