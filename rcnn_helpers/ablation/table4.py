@@ -35,6 +35,15 @@ MIXES = ("", "+train.5k", "+train1k")
 _VERSION = 1
 
 
+def _parts(name: str) -> tuple[str, str]:
+    """A training set's name in two: val or val1, and what it is mixed with."""
+    half, plus, rest = name.partition("+")
+    if half not in ("val", "val1") or plus + rest not in MIXES:
+        known = ", ".join(f"{half}{mix}" for half in ("val1", "val") for mix in MIXES)
+        raise SettingsError(f"there is no training set {name!r}; choose one of {known}")
+    return half, plus + rest
+
+
 @dataclass(frozen=True)
 class Table4Row:
     """A row of Table 4, with the names of the paper's columns.
@@ -352,15 +361,6 @@ def table4_steps(frame: pd.DataFrame) -> pd.DataFrame:
 
 def _row_of(line: Mapping) -> Table4Row:
     return Table4Row(**{name: line[name] for name in FIELDS})
-
-
-def _parts(name: str) -> tuple[str, str]:
-    """A training set's name in two: val or val1, and what it is mixed with."""
-    half, plus, rest = name.partition("+")
-    if half not in ("val", "val1") or plus + rest not in MIXES:
-        known = ", ".join(f"{half}{mix}" for half in ("val1", "val") for mix in MIXES)
-        raise SettingsError(f"there is no training set {name!r}; choose one of {known}")
-    return half, plus + rest
 
 
 @dataclass(frozen=True)
