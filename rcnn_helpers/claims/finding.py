@@ -142,7 +142,7 @@ def sign(
             sample="–" if sample is None else sample.text(results),
             difference=mean,
             spread=spread,
-            seeds=len(values),
+            values=tuple(values),
             paper_difference=paper(results) if callable(paper) else paper,
         )
 

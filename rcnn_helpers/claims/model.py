@@ -37,8 +37,8 @@ class Finding:
         Our figure on ToyVOC, and on the real photographs of the VOC 2007 sample; "–" where there is none.
     difference, spread : float
         The paired difference behind a sign, and its standard deviation over the seeds; NaN where there is none.
-    seeds : int
-        How many seeds it is of.
+    values : tuple of float
+        The difference within each seed.
     paper_difference : float
         The paper's difference in the same points, NaN where it gives none.
     """
@@ -48,8 +48,13 @@ class Finding:
     sample: str = "–"
     difference: float = math.nan
     spread: float = math.nan
-    seeds: int = 0
+    values: tuple[float, ...] = ()
     paper_difference: float = math.nan
+
+    @property
+    def seeds(self) -> int:
+        """How many seeds the difference is of."""
+        return len(self.values)
 
 
 @dataclass(frozen=True)
@@ -135,6 +140,6 @@ class Line:
             "commands": list(self.claim.commands),
             "difference": number(self.finding.difference),
             "spread": number(self.finding.spread),
-            "seeds": self.finding.seeds,
+            "differences_by_seed": list(self.finding.values),
             "paper_difference": number(self.finding.paper_difference),
         }
