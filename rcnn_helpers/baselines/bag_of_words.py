@@ -137,7 +137,7 @@ class BagOfWords(Descriptor):
     def identity(self) -> dict:
         """Everything that decides the descriptor, as JSON values."""
         return {
-            "descriptor": self.name,
+            "descriptor": type(self).name,
             "words": self.words,
             "levels": list(self.levels),
             "step": self.step,

@@ -33,6 +33,8 @@ _VERSION = 1
 # Images of the test set whose descriptors are timed, and regions behind a feature scale as in `FeatureStore`.
 TIMED_IMAGES = 10
 _SCALE_IMAGES, _SCALE_BOXES = 200, 200
+# Descriptors of a data set that are kept in memory for the next reading.
+_KEPT_BYTES = 2**30
 
 NAME_COLUMNS = ("name", "dim", "C", "seed")
 RESULT_COLUMNS = (
@@ -138,7 +140,8 @@ def _read_value(key: str, text: str, default):
 class DescribedImages:
     """The regions of a data set with their descriptors, image by image, computed when they are read.
 
-    Descriptors made by hand are quickly computed and large; keeping them on disk would cost more than it saves.
+    Descriptors made by hand are quickly computed and large: keeping them on disk would cost more than it saves. Up
+    to 1 GiB is kept in memory.
 
     Parameters
     ----------
@@ -158,6 +161,8 @@ class DescribedImages:
         self.dataset, self.proposals = dataset, proposals
         self.descriptor, self.store = descriptor, store
         self.prepared: dict[str, object] = {}
+        self.kept: dict[str, object] = {}
+        self.kept_bytes = 0
         self.seconds_ = 0.0
 
     def read(self, image_id: str, layer: str | None = None):
@@ -165,11 +170,15 @@ class DescribedImages:
         from rcnn_helpers.feature_store import RegionFeatures
 
         started = time.process_time()
-        if self.store is not None:
+        regions = self.kept.get(image_id)
+        if regions is None and self.store is not None:
             regions = self.store.read(image_id, self.descriptor.layer)
-        else:
+        elif regions is None:
             boxes, is_gt = self._boxes(image_id)
             regions = RegionFeatures(image_id, boxes, is_gt, self._describe(image_id, boxes))
+            if self.kept_bytes + regions.features.nbytes <= _KEPT_BYTES:
+                self.kept[image_id] = regions
+                self.kept_bytes += regions.features.nbytes
         self.seconds_ += time.process_time() - started
         return regions
 
@@ -208,17 +217,26 @@ class DescribedImages:
         return self.descriptor.describe_prepared(prepared, boxes)
 
 
-def judge(
-    contestant: Contestant,
-    train,
-    test,
-    proposals: tuple[Mapping, Mapping],
-    *,
-    seed: int = 0,
-    metric: str = "11point",
-    progress: bool = False,
-) -> dict:
-    """Train a contestant's detectors on one data set and judge them on another.
+@dataclass(frozen=True)
+class DescribedData:
+    """Training images and those to judge on, seen by one descriptor.
+
+    Attributes
+    ----------
+    training, judged : DescribedImages
+    learn_seconds : float
+        Processor time of learning the descriptor; NaN where it is not known.
+    """
+
+    training: DescribedImages
+    judged: DescribedImages
+    learn_seconds: float
+
+
+def describe_data(
+    contestant: Contestant, train, test, proposals: tuple[Mapping, Mapping], *, progress: bool = False
+) -> DescribedData:
+    """Let a contestant's descriptor learn from the training images, and see both data sets with it.
 
     Parameters
     ----------
@@ -226,6 +244,36 @@ def judge(
     train, test : VOCDataset or the like
     proposals : two mappings of image id to float32 [N, 4]
         Of the training and of the test images.
+    progress : bool
+    """
+    started = time.process_time()
+    contestant.descriptor.fit(train, progress=progress)
+    learn_seconds = time.process_time() - started
+    training, judged = (
+        DescribedImages(dataset, boxes, contestant.descriptor, store=store)
+        for dataset, boxes, store in zip(
+            (train, test), proposals, contestant.stores or (None, None), strict=True
+        )
+    )
+    known = contestant.learn_seconds
+    return DescribedData(training, judged, learn_seconds if known is None else known)
+
+
+def judge(
+    described: DescribedData,
+    *,
+    C: float = settings.SVM_C,
+    seed: int = 0,
+    metric: str = "11point",
+    progress: bool = False,
+) -> dict:
+    """Train detectors on one data set and judge them on another.
+
+    Parameters
+    ----------
+    described : DescribedData
+    C : float
+        Regularisation of the SVMs, with descriptors scaled to a mean norm of 20.
     seed : int
         Of the SVMs' solver and of the sample behind the feature scale.
     metric : {"11point", "101point", "area"}
@@ -248,36 +296,25 @@ def judge(
     """
     from rcnn_helpers.svm import train_detector_svms
 
-    descriptor = contestant.descriptor
-    started = time.process_time()
-    descriptor.fit(train, progress=progress)
-    learn_seconds = time.process_time() - started
-    if contestant.learn_seconds is not None:
-        learn_seconds = contestant.learn_seconds
-
-    stores = contestant.stores or (None, None)
-    training = DescribedImages(train, proposals[0], descriptor, store=stores[0])
+    training, judged = described.training, described.judged
+    train, descriptor = training.dataset, training.descriptor
     scale = training.feature_scale(seed=seed)
     training.seconds_ = 0.0
     started = time.process_time()
     svms = train_detector_svms(
-        TrainingRegions(train, training, scale), train.classes, C=contestant.C, seed=seed, progress=progress
+        TrainingRegions(train, training, scale), train.classes, C=C, seed=seed, progress=progress
     )
     svm_seconds = time.process_time() - started - training.seconds_
-
-    found = detect_all(
-        svms, DescribedImages(test, proposals[1], descriptor, store=stores[1]), scale, progress=progress
-    )
-    result = evaluate(found, test, metric=metric)
-    describe_seconds, detect_seconds = _seconds_an_image(descriptor, svms, scale, test, proposals[1])
-    train_seconds = learn_seconds + len(train.ids) * describe_seconds + svm_seconds
+    result = evaluate(detect_all(svms, judged, scale, progress=progress), judged.dataset, metric=metric)
+    describe_seconds, detect_seconds = _seconds_an_image(svms, judged, scale)
+    train_seconds = described.learn_seconds + len(train.ids) * describe_seconds + svm_seconds
     return {
         "name": descriptor.name,
         "dim": descriptor.dim,
-        "C": contestant.C,
+        "C": C,
         "ap": {name: _percent(value) for name, value in result.ap.items()},
         "mAP": _percent(result.mean_ap),
-        "learn_seconds": _number(learn_seconds),
+        "learn_seconds": _number(described.learn_seconds),
         "describe_seconds": describe_seconds,
         "svm_seconds": svm_seconds,
         "train_seconds": _number(train_seconds),
@@ -310,14 +347,14 @@ def detect_all(svms, regions: DescribedImages, scale: float, *, progress: bool =
     return suppress(candidates.best())
 
 
-def _seconds_an_image(descriptor, svms, scale, dataset, proposals) -> tuple[float, float]:
+def _seconds_an_image(svms, regions: DescribedImages, scale: float) -> tuple[float, float]:
     """Mean seconds to describe the proposals of an image, and to detect in it, over a few images."""
     described = detected = 0.0
-    timed = list(dataset.ids[:TIMED_IMAGES])
-    for number, image_id in enumerate([timed[0], *timed]):  # the first one once more, to warm up
-        image, boxes = dataset.image(image_id), as_boxes(proposals[image_id])
+    timed = list(regions.dataset.ids[:TIMED_IMAGES])
+    for number, image_id in enumerate([timed[0], *timed]):  # the first one twice, to warm up
+        image, boxes = regions.dataset.image(image_id), as_boxes(regions.proposals[image_id])
         started = time.process_time()
-        features = descriptor.describe(image, boxes)
+        features = regions.descriptor.describe(image, boxes)
         after = time.process_time()
         candidates = Candidates((image_id,), svms.classes_, settings.MAX_PER_IMAGE, settings.MAX_PER_IMAGE)
         candidates.add(0, boxes, svms.decision_function(features * np.float32(scale)))
@@ -357,6 +394,8 @@ def compare(
     progress : bool
         Show progress bars, and a line for each row.
 
+    Contestants that follow each other and differ in C alone share their descriptors.
+
     Returns
     -------
     pandas.DataFrame
@@ -379,13 +418,18 @@ def compare(
             "metric": metric,
             "data": [_digest(part, boxes) for part, boxes in zip((train, test), proposals, strict=True)],
         }
+        latest = (None, None)
         for contestant in rows:
             descriptor = contestant.descriptor
-            decided_by = common | {"C": contestant.C, "name": descriptor.name} | descriptor.identity()
+            identity = descriptor.identity()
+            decided_by = common | identity | {"C": contestant.C, "name": descriptor.name}
             path = cache / "baselines" / f"{_hash(decided_by)}.json"
             if not path.exists():
-                found = judge(contestant, train, test, proposals, seed=seed, metric=metric, progress=progress)
-                write_json(path, {**found, "settings": decided_by})
+                if latest[0] != identity:
+                    latest = (None, None)  # gone before the next one needs its memory
+                    latest = (identity, describe_data(contestant, train, test, proposals, progress=progress))
+                found = judge(latest[1], C=contestant.C, seed=seed, metric=metric, progress=progress)
+                write_json(path, {**found, "name": descriptor.name, "settings": decided_by})
             found = read_json(path)
             if progress:
                 tqdm.write(f"seed {seed}: {found['name']}, mAP {_shown(found['mAP'])}")

@@ -108,7 +108,7 @@ class RawPixels(Descriptor):
     def identity(self) -> dict:
         """Everything that decides the descriptor, as JSON values."""
         return {
-            "descriptor": self.name,
+            "descriptor": type(self).name,
             "size": self.size,
             "padding": self.padding,
             "oversampling": self.oversampling,

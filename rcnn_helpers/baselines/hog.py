@@ -58,7 +58,7 @@ class HOG(Descriptor):
 
     def identity(self) -> dict:
         """Everything that decides the descriptor, as JSON values."""
-        return {"descriptor": self.name, "cells": self.cells, "cell_size": self.cell_size}
+        return {"descriptor": type(self).name, "cells": self.cells, "cell_size": self.cell_size}
 
 
 def hog(crops: np.ndarray, cell_size: int) -> np.ndarray:
