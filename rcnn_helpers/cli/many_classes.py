@@ -11,8 +11,8 @@ from rcnn_helpers.cli.output import percent, provenance, save_json
 from rcnn_helpers.errors import SettingsError
 
 # Of ToyVOC, in the roles of ILSVRC's sets: pictures to draw, and boxes a class from train.
-_PICTURES = {"train": 600, "val": 160, "test": 60}
-_BOXES = (25, 50)
+_PICTURES = {"train": 500, "val": 100, "test": 150}
+_BOXES = (20, 40)
 
 
 def split(options) -> None:
@@ -133,7 +133,7 @@ def many_classes_table(options) -> None:
         network=network,
         weights=options.weights,
         finetune_settings=settings_for(network, **changes),
-        max_proposals=options.proposals or (settings.MAX_PROPOSALS if options.ilsvrc else 120),
+        max_proposals=options.proposals or (settings.MAX_PROPOSALS if options.ilsvrc else 100),
         device=options.device,
         **extra,
     )
@@ -262,13 +262,13 @@ def add(commands) -> None:
         "--pictures",
         type=_picture_counts,
         metavar="TRAIN,VAL,TEST",
-        help="pictures of ToyVOC (default: 600,160,60)",
+        help="pictures of ToyVOC (default: 500,100,150)",
     )
     parser.add_argument(
         "--boxes",
         type=_box_counts,
         metavar="FEW,MANY",
-        help="boxes a class from train in the rows train.5k and train1k (default: 25,50; with --ilsvrc 500,1000)",
+        help="boxes a class from train in the rows train.5k and train1k (default: 20,40; with --ilsvrc 500,1000)",
     )
     parser.add_argument(
         "--seeds", type=_seeds, default=(0,), metavar="A,B", help="such as 0,1,2 (default: 0)"
@@ -279,7 +279,9 @@ def add(commands) -> None:
     parser.add_argument("--weights", metavar="FILE", help="pre-trained weights")
     parser.add_argument("--steps", type=positive, metavar="N", help="steps of fine-tuning")
     parser.add_argument("--batch-size", type=positive, metavar="N", help="windows of a step of fine-tuning")
-    parser.add_argument("--proposals", type=positive, metavar="N", help="boxes an image (default: 120; 2000)")
+    parser.add_argument(
+        "--proposals", type=positive, metavar="N", help="boxes an image (default: 100; with --ilsvrc 2000)"
+    )
     parser.add_argument("--csv", metavar="FILE", help="write a line for each row and seed there")
     parser.add_argument("--json", metavar="FILE", help="write rows and steps there")
     device_options(parser)
