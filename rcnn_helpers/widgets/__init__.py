@@ -27,6 +27,7 @@ from rcnn_helpers.widgets.proposals import MergeScrubber, ProposalBrowser
 from rcnn_helpers.widgets.redundancy import DuplicateExplorer
 from rcnn_helpers.widgets.regression import RegressionExplorer
 from rcnn_helpers.widgets.replications import ReplicationExplorer
+from rcnn_helpers.widgets.segmentation import PastingExplorer
 from rcnn_helpers.widgets.svm import HardNegativeBrowser
 from rcnn_helpers.widgets.units import UnitExplorer
 from rcnn_helpers.widgets.warping import WarpExplorer
@@ -42,6 +43,7 @@ __all__ = [
     "FineTuningExplorer",
     "HardNegativeBrowser",
     "MergeScrubber",
+    "PastingExplorer",
     "PrecisionRecallExplorer",
     "ProposalBrowser",
     "RegressionExplorer",

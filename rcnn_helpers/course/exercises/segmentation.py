@@ -5,6 +5,7 @@ import numpy as np
 from rcnn_helpers.course.exercises.engine import Exercise, Slip
 from rcnn_helpers.drawing import montage, write
 from rcnn_helpers.segmentation.accuracy import SegmentationAccuracy, confusion
+from rcnn_helpers.segmentation.regions import mask_overlaps, regions_from_masks
 
 _VOID = 255
 
@@ -150,10 +151,12 @@ MEAN_ACCURACY = Exercise(
 
 
 def _overlap_reference(mask, object_map, number):
-    counted = np.asarray(object_map) != _VOID
-    mask, inside = np.asarray(mask, bool) & counted, np.asarray(object_map) == number
-    either = (mask | inside).sum()
-    return float((mask & inside).sum() / either) if either else 0.0
+    if not np.any(mask):
+        return 0.0
+    overlaps = mask_overlaps(
+        regions_from_masks([mask]), np.asarray(object_map, dtype=np.uint8), n_labels=number
+    )
+    return float(overlaps[0, number - 1])
 
 
 def _overlap_cases(rng):
@@ -247,7 +250,7 @@ def _foreground_reference(image, mask, box, mean):
 
 
 def _foreground_cases(rng):
-    image = np.arange(4 * 5 * 3).reshape(4, 5, 3)
+    image = 4 * np.arange(4 * 5 * 3).reshape(4, 5, 3)
     mask = np.zeros((4, 5), bool)
     mask[1:3, 1:4] = True
     cross = mask.copy()
