@@ -105,8 +105,8 @@ class ILSVRCDataset:
     Notes
     -----
     The challenge judges small objects more leniently than IoU 0.5 does, and skips a class on the few images whose
-    objects of it are in doubt (its blacklist). `rcnn_helpers.evaluation` has neither; give the blacklisted images to
-    `leave_out`.
+    objects of it are in doubt (its blacklist). `rcnn_helpers.evaluation` has neither; give the blacklisted images
+    to `leave_out`.
     """
 
     def __init__(
@@ -204,7 +204,8 @@ class ILSVRCDataset:
             if _size_at(self.width, *image.shape[:2]) != (annotation.height, annotation.width):
                 raise AnnotationError(
                     f"{self._annotation_path(image_id)} is not for an image of {image.shape[1]} x "
-                    f"{image.shape[0]} pixels, which {self.image_path(image_id)} has; give {image_id!r} to leave_out"
+                    f"{image.shape[0]} pixels, which {self.image_path(image_id)} has; give {image_id!r} to "
+                    "leave_out"
                 )
         return _resized(image, self.width)
 
