@@ -211,11 +211,9 @@ def read_coco_results(
     _check_all(path, "", entries, lambda entry: _problem_with_result(entry, keys, names))
     if keys is None:
         found = {_key(entry["image_id"]): entry["image_id"] for entry in entries}
-        image_ids = [
-            found[key] if isinstance(found[key], str) else str(key)
-            for key in sorted(found, key=lambda key: (isinstance(key, str), key))
-        ]
-        keys = _keys(image_ids)
+        ordered = sorted(found, key=lambda key: (isinstance(key, str), key))
+        image_ids = [found[key] if isinstance(found[key], str) else str(key) for key in ordered]
+        keys = {key: index for index, key in enumerate(ordered)}
     position = {name: index for index, name in enumerate(classes)}
     kept = [entry for entry in entries if names[entry["category_id"]] in position]
     return Detections(

@@ -395,3 +395,10 @@ def test_real_detections_survive_the_way_through_coco(real_data, tmp_path):
     assert read.image_ids == detections.image_ids
     for name in ("image_index", "class_index", "scores", "boxes"):
         assert np.array_equal(getattr(read, name), getattr(detections, name))
+
+
+def test_images_of_negative_numbers_are_images_too(tmp_path):
+    entries = [{"image_id": n, "category_id": 1, "bbox": [0, 0, 4, 5], "score": 0.5} for n in (3, -1)]
+    read = read_coco_results(save(tmp_path / "results.json", entries), classes=["dog"])
+    assert read.image_ids == ("-1", "3")
+    assert read.image_index.tolist() == [1, 0]

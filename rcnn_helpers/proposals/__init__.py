@@ -177,7 +177,7 @@ def _read_boxes(path: Path) -> np.ndarray | None:
     """Read cached boxes; None if the file is damaged, so that the boxes are made again."""
     try:
         return as_boxes(np.load(path, allow_pickle=False))
-    except (ValueError, OSError, EOFError):
+    except Exception:  # whatever a damaged file makes NumPy raise, even a tokenizer's error
         return None
 
 
