@@ -17,6 +17,7 @@ As in detection, features are computed and kept up to pool5, and fc6 and fc7 fol
 import hashlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from urllib.parse import quote
 
 import numpy as np
 
@@ -214,13 +215,23 @@ class RegionFolder(Mapping):
     def __getitem__(self, image_id: str) -> SegmentRegions:
         if image_id not in self.ids:
             raise KeyError(image_id)
-        path = self.folder / f"{image_id}.npz"
+        path = self._path(image_id)
         regions = read_regions(path) if self._is_up_to_date(path, image_id) else None
-        if regions is None:
-            image = self.dataset.image(image_id)
-            regions = segment_regions(image, max_regions=self.max_regions, min_pixels=self.min_pixels)
-            write_regions(path, regions)
+        return self._find(image_id) if regions is None else regions
+
+    def ensure(self, image_id: str) -> None:
+        """Find the regions of an image unless its file is there."""
+        if not self._is_up_to_date(self._path(image_id), image_id):
+            self._find(image_id)
+
+    def _find(self, image_id: str) -> SegmentRegions:
+        image = self.dataset.image(image_id)
+        regions = segment_regions(image, max_regions=self.max_regions, min_pixels=self.min_pixels)
+        write_regions(self._path(image_id), regions)
         return regions
+
+    def _path(self, image_id: str) -> Path:
+        return self.folder / f"{quote(image_id, safe=' ')}.npz"
 
     def __contains__(self, image_id) -> bool:
         return image_id in self.ids
@@ -293,7 +304,7 @@ class SegmentationFeatures:
         self, image_id: str, image: np.ndarray, regions: SegmentRegions, parts: Sequence[str] = PARTS
     ) -> None:
         """Compute and write what is not there yet of an image's features."""
-        inputs = _digest(image, regions)
+        inputs = digest_regions(image, regions)
         missing = [part for part in parts if not _has(self.stores[part], image_id, inputs)]
         if not missing:
             return
@@ -354,8 +365,8 @@ def extract_segmentation(
     return store
 
 
-def _digest(image: np.ndarray, regions: SegmentRegions) -> str:
-    """Digest of what features are computed from: the pixels and the masks, in order."""
+def digest_regions(image: np.ndarray, regions: SegmentRegions) -> str:
+    """Digest of what the features of an image are computed from: its pixels and the masks, in order."""
     digest = hashlib.sha256()
     for array in (image, regions.atoms, regions.members):
         digest.update(str(array.shape).encode())
