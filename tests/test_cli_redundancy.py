@@ -57,6 +57,12 @@ def test_one_folder_against_itself_and_ids_from_a_file(folders, tmp_path, capsys
     assert "the same id at the source: 1" in printed and "not known for both" not in printed
 
 
+def test_sets_taken_together_are_one(folders, capsys):
+    assert main(["duplicates", str(folders / "a"), str(folders / "b"), "--together"]) == 0
+    printed = capsys.readouterr().out
+    assert "a and b (10 pictures) against itself" in printed and "0.3: 2," in printed
+
+
 def test_planted_copies_and_the_search_share_a_file(folders, tmp_path, capsys, monkeypatch):
     kinds = {kind: planted.ALTERATIONS[kind] for kind in ("JPEG quality 90", "mirrored")}
     monkeypatch.setattr(planted, "ALTERATIONS", kinds)
@@ -72,8 +78,9 @@ def test_planted_copies_and_the_search_share_a_file(folders, tmp_path, capsys, m
     assert [row["kind"] for row in searches["gist"]] == ["JPEG quality 90", "mirrored"]
     assert searches["gist"][0]["nearest_is_original"] == 1
     assert searches["gist, also mirrored"][1]["median_distance"] < 1e-4
-    at = {row["threshold"]: row for row in searches["gist"][0]["thresholds"]}[0.3]
-    assert at["recall"] == 1 and at["precision"] == 1 and at["false_alarms"] == 0
+    at = saved["planted"]["thresholds"].index(0.3)
+    shares = [searches["gist"][0][name][at] for name in ("recall", "precision", "false_alarms")]
+    assert shares == [1, 1, 0]
 
 
 @pytest.mark.parametrize(

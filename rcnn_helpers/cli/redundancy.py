@@ -41,12 +41,15 @@ def duplicates(options) -> None:
 def _found(options) -> None:
     from rcnn_helpers.redundancy import fingerprints, near_duplicates
 
-    if len(options.sets) not in (1, 2):
-        raise SettingsError(f"name one set or two, such as toyvoc:train toyvoc:test; got {len(options.sets)}")
+    if not options.sets or (len(options.sets) > 2 and not options.together):
+        raise SettingsError(
+            "name one set or two, such as toyvoc:train toyvoc:test, or take more --together; "
+            f"got {len(options.sets)}"
+        )
+    sets = _opened(options)
+    sets = [_joined(sets)] if options.together else sets
     cache = Path(options.cache) if options.cache else settings.cache_dir() / "fingerprints"
-    prints = [
-        fingerprints(pictures, cache=cache, progress=sys.stderr.isatty()) for pictures in _opened(options)
-    ]
+    prints = [fingerprints(pictures, cache=cache, progress=sys.stderr.isatty()) for pictures in sets]
     a, b = prints[0], prints[-1]
     frame = near_duplicates(*prints, k=options.neighbours, threshold=options.threshold, mirror=options.mirror)
     same = frame.filter(like="same_").sum()
@@ -68,7 +71,7 @@ def _found(options) -> None:
         print(f"report: {page}")
     result = {"sets": [p.pictures.name for p in prints], "pictures": [len(p) for p in prints]}
     result |= {"threshold": options.threshold, "neighbours": options.neighbours, "mirror": options.mirror}
-    result["pairs"] = frame.drop(columns=["row_a", "row_b"]).to_dict(orient="records")
+    result["pairs"] = _rounded(frame.drop(columns=["row_a", "row_b"]).to_dict(orient="records"))
     _save_section(options, "found", result)
 
 
@@ -136,7 +139,7 @@ def _planted(options) -> None:
         "pixels": (n_gist[1], False),
     }
     result = {"pictures": len(pictures), "database": len(pictures) // 2, "seed": options.seed}
-    result["searches"] = {}
+    result |= {"thresholds": list(planted.THRESHOLDS), "searches": {}}
     for name, (columns, mirror) in searches.items():
         queries = {kind: descriptors[:, columns] for kind, descriptors in altered.items()}
         found = planted.search_planted(originals[:, columns], queries, mirror=mirror, seed=options.seed)
@@ -153,20 +156,24 @@ def _joined(sets):
 
 
 def _described(found) -> dict:
+    """One kind of change, as JSON has it: the summary, and lists with a value for each of `THRESHOLDS`."""
     from rcnn_helpers.redundancy.planted import THRESHOLDS
 
+    at = [found.at(threshold) for threshold in THRESHOLDS]
     values = {"kind": found.kind, **found.summary()}
-    values["thresholds"] = [found.at(threshold) for threshold in THRESHOLDS]
-    return _without_nan(values)
+    values |= {name: [each[name] for each in at] for name in ("recall", "precision", "false_alarms")}
+    return _rounded(values)
 
 
-def _without_nan(value):
-    """JSON has neither NaN nor infinity."""
+def _rounded(value):
+    """Numbers to four places; none for NaN and infinity, which JSON does not have."""
     if isinstance(value, dict):
-        return {key: _without_nan(part) for key, part in value.items()}
+        return {key: _rounded(part) for key, part in value.items()}
     if isinstance(value, list):
-        return [_without_nan(part) for part in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value
+        return [_rounded(part) for part in value]
+    if isinstance(value, float):
+        return round(value, 4) if math.isfinite(value) else None
+    return value
 
 
 def _print_planted(name, found, near) -> None:
@@ -239,7 +246,7 @@ def add(commands) -> None:
     """Add the parser of this command."""
     summary = "find pictures of one set in another (App. F)"
     parser = add_parser(commands, "duplicates", duplicates, summary)
-    parser.add_argument("sets", nargs="*", metavar="SET", help="one or two: DIR, DIR:SPLIT or toyvoc:SPLIT")
+    parser.add_argument("sets", nargs="*", metavar="SET", help="DIR, DIR:SPLIT or toyvoc:SPLIT")
     parser.add_argument(
         "--threshold",
         type=_distance,
@@ -253,6 +260,11 @@ def add(commands) -> None:
         default=5,
         metavar="K",
         help="pictures of B looked at for each of A (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--together",
+        action="store_true",
+        help="take all sets as one, and compare its pictures with each other",
     )
     parser.add_argument("--mirror", action="store_true", help="find mirrored copies as well")
     parser.add_argument(
