@@ -58,6 +58,8 @@ class BagOfWords(Descriptor):
         Sides of the patches, in pixels.
     samples : int
         Patches of training images that the vocabulary is learnt from.
+    sampled_images : int
+        They come from at most so many images, drawn at random.
     seed : int
         Decides those patches and the start of k-means.
 
@@ -76,10 +78,12 @@ class BagOfWords(Descriptor):
         levels: tuple[int, ...] = (1, 2, 4),
         step: int = 4,
         patches: tuple[int, ...] = (16, 24),
-        samples: int = 100_000,
+        samples: int = 50_000,
+        sampled_images: int = 100,
         seed: int = 0,
     ):
         require_positive("bag of words", words=words, step=step, samples=samples)
+        require_positive("bag of words", sampled_images=sampled_images)
         for name, values in (("levels", levels), ("patches", patches)):
             if not values:
                 raise SettingsError(f"{name} of bag of words is empty; give at least one number")
@@ -90,11 +94,12 @@ class BagOfWords(Descriptor):
                 f"{samples} samples cannot make a vocabulary of {words} words; take as many as words, or more"
             )
         self.words, self.levels, self.step = words, tuple(levels), step
-        self.patches, self.samples, self.seed = tuple(patches), samples, seed
+        self.patches, self.samples = tuple(patches), samples
+        self.sampled_images, self.seed = sampled_images, seed
         self.dim = words * sum(level**2 for level in self.levels)
 
     def fit(self, dataset, *, progress: bool = False) -> "BagOfWords":
-        """Learn the vocabulary from patches of all images, as many from each.
+        """Learn the vocabulary from patches of training images, as many from each.
 
         Raises
         ------
@@ -105,15 +110,17 @@ class BagOfWords(Descriptor):
         from tqdm.auto import tqdm
 
         rng = np.random.default_rng(self.seed)
-        quota = -(-self.samples // max(1, len(dataset.ids)))
+        n_images = min(self.sampled_images, len(dataset.ids))
+        chosen = [dataset.ids[i] for i in sorted(rng.choice(len(dataset.ids), size=n_images, replace=False))]
+        quota = -(-self.samples // max(1, n_images))
         pieces = []
-        for image_id in tqdm(dataset.ids, desc="patches", unit="image", disable=not progress, leave=False):
+        for image_id in tqdm(chosen, desc="patches", unit="image", disable=not progress, leave=False):
             found = self._sift(dataset.image(image_id)).reshape(-1, SIFT_DIM)
             pieces.append(found[rng.choice(len(found), size=min(quota, len(found)), replace=False)])
         patches = np.concatenate(pieces) if pieces else np.empty((0, SIFT_DIM), np.float32)
         if len(patches) < self.words:
             raise DatasetError(
-                f"{len(dataset.ids)} images have {len(patches)} patches, too few for {self.words} words; "
+                f"{n_images} images have {len(patches)} patches, too few for {self.words} words; "
                 "give more images, a smaller step or fewer words"
             )
         means = MiniBatchKMeans(
@@ -143,6 +150,7 @@ class BagOfWords(Descriptor):
             "step": self.step,
             "patches": list(self.patches),
             "samples": self.samples,
+            "sampled_images": self.sampled_images,
             "seed": self.seed,
         }
 

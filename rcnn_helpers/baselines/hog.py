@@ -118,34 +118,40 @@ def _nearest_cells(side, cell_size):
 def _count_gradients(crop, lower, weight, histograms):
     """Add the gradient of each pixel to the histograms, float32 [cells + 2, cells + 2, 18]."""
     side = len(crop)
-    per_radian = DIRECTIONS / (2 * np.pi)
+    per_radian = np.float32(DIRECTIONS / (2 * np.pi))
+    one = np.float32(1)
     for y in range(side):
-        above, below = max(y - 1, 0), min(y + 1, side - 1)
+        above, here, below = crop[max(y - 1, 0)], crop[y], crop[min(y + 1, side - 1)]
+        upper_row, lower_row = histograms[lower[y]], histograms[lower[y] + 1]
         for x in range(side):
             before, after = max(x - 1, 0), min(x + 1, side - 1)
             best, gx, gy = np.float32(0), np.float32(0), np.float32(0)
             for c in range(3):
-                dx = crop[y, after, c] - crop[y, before, c]
-                dy = crop[below, x, c] - crop[above, x, c]
+                dx = here[after, c] - here[before, c]
+                dy = below[x, c] - above[x, c]
                 squared = dx * dx + dy * dy
                 if squared > best:
                     best, gx, gy = squared, dx, dy
             if best == 0:
                 continue
-            length = np.sqrt(best)
-            # Adding a turn keeps the number above 0, where int() rounds down; exactly a turn is direction 0.
-            direction = np.arctan2(gy, gx) * per_radian + DIRECTIONS
+            # Adding a turn keeps the number above 0, where int() rounds down; a whole turn is direction 0.
+            direction = np.arctan2(gy, gx) * per_radian + np.float32(DIRECTIONS)
             first = int(direction)
-            second_share = np.float32(direction - first)
-            first %= DIRECTIONS
-            second = (first + 1) % DIRECTIONS
-            row, column = lower[y], lower[x]
-            for i in range(2):
-                across = weight[y] if i == 0 else 1 - weight[y]
-                for j in range(2):
-                    share = length * across * (weight[x] if j == 0 else 1 - weight[x])
-                    histograms[row + i, column + j, first] += share * (1 - second_share)
-                    histograms[row + i, column + j, second] += share * second_share
+            second_share = direction - np.float32(first)
+            first = first - DIRECTIONS if first >= DIRECTIONS else first
+            second = first + 1 if first < DIRECTIONS - 1 else 0
+            length = np.sqrt(best)
+            up, left, column = length * weight[y], weight[x], lower[x]
+            down = length - up
+            for votes, share in (
+                (upper_row[column], up * left),
+                (upper_row[column + 1], up * (one - left)),
+                (lower_row[column], down * left),
+                (lower_row[column + 1], down * (one - left)),
+            ):
+                to_second = share * second_share
+                votes[first] += share - to_second
+                votes[second] += to_second
 
 
 @njit(cache=True, nogil=True)
