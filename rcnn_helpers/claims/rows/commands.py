@@ -39,7 +39,9 @@ DENSE = (
 )
 SCALING = "rcnn scaling --csv data/results/scaling.csv"
 SPLIT = "rcnn split --synthetic --json data/results/balanced_split.json"
-TABLE_4 = "rcnn many-classes table --json data/results/table4_toyvoc.json"
+TABLE_4 = (
+    "rcnn many-classes table --csv data/results/table4_toyvoc.csv --json data/results/table4_toyvoc.json"
+)
 SEGMENT = "rcnn segment table --seeds 0,1,2 --csv data/results/segmentation_toyvoc.csv"
 DUPLICATES = "rcnn duplicates VOC2007/JPEGImages ILSVRC2012/train --out duplicates"
 PROPOSALS = "rcnn proposals --json data/results/proposals_toyvoc.json"

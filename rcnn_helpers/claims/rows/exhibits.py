@@ -261,7 +261,7 @@ FIGURES = (
         "six rows of pictures",
         (
             "rcnn units build --out units.index",
-            "rcnn units show units.index --out units.jpg",
+            "rcnn units show units.index --unit 0,2,2 --top 16 --picture units.jpg",
             measure("units"),
         ),
         illustrated("six units, chosen by a rule (notebook 09)", "data/pictures/units.jpg"),
@@ -344,7 +344,10 @@ FIGURES = (
         ("Figure 12",),
         "Twenty more units of pool5 with 24 regions each.",
         "a page of pictures",
-        ("rcnn units build --out units.index", "rcnn units show units.index --out units.jpg"),
+        (
+            "rcnn units build --out units.index",
+            "rcnn units show units.index --unit 0,2,2 --top 16 --picture units.jpg",
+        ),
         illustrated("any unit, any number of regions (notebook 09)", "notebooks/sources/09_pool5_units.py"),
         why="Twenty is an option of the command.",
     ),
