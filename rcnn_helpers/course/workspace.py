@@ -24,6 +24,7 @@ STAGES = (
     "detections",
     "before fine-tuning",
     "units",
+    "segmentation",
 )
 NEEDS = {
     "00": STAGES[:6],
@@ -35,7 +36,8 @@ NEEDS = {
     "06": STAGES[:6],
     "07": STAGES[:6],
     "08": STAGES[:7],
-    "09": STAGES,
+    "09": STAGES[:8],
+    "10": ("pictures", "fine-tuning", "segmentation"),
     "11": STAGES[:6],
     "13": STAGES[:6],
 }
@@ -82,6 +84,8 @@ class Course:
         elif stage == "units":
             for name in UNIT_NETWORKS:
                 self.unit_index(name)
+        elif stage == "segmentation":
+            _ = self.segmentations
         else:
             raise SettingsError(f"there is no stage {stage!r}; there are {', '.join(STAGES)}")
 
@@ -104,6 +108,8 @@ class Course:
             return False
         if stage == "features":
             return _are_all_there(self._store(self.network).ids(), train=train, val=val, test=test)
+        if stage == "segmentation":
+            return any(self.folder.glob(f"segmentations-{self._settings_key(self.network)}-*"))
         if stage == "before fine-tuning":
             return any(self.folder.glob(f"untuned-{self._settings_key(self.pretrained)}-*"))
         if stage == "units":
@@ -304,6 +310,89 @@ class Course:
                 f"there are no units of a {name!r} network; choose {', '.join(UNIT_NETWORKS)}"
             )
         return {"fine-tuned": self.network, "pre-trained": self.pretrained}.get(name) or self.untrained
+
+    def regions(self, split: str):
+        """Regions with outlines for every image of a split, a mapping from image id to SegmentRegions (sec. 5).
+
+        They are found when an image is first asked for, and then kept.
+        """
+        from rcnn_helpers.segmentation.features import RegionFolder
+
+        return RegionFolder(
+            self.dataset(split), self._segmentation_folder / "regions", max_regions=self._max_regions
+        )
+
+    def region_features(self, split: str):
+        """The store of the features of these regions, full and fg, filled."""
+        from rcnn_helpers.segmentation.features import extract_segmentation
+
+        regions = self.regions(split)
+        return extract_segmentation(
+            self.dataset(split),
+            regions,
+            self.network,
+            cache=self._segmentation_folder / "features" / regions.folder.name,
+            progress=self.progress,
+        )
+
+    @cached_property
+    def segmenter(self):
+        """Regressors of overlap on full+fg features of fc6, trained on trainval (sec. 5)."""
+        from rcnn_helpers.segmentation.segmenter import Segmenter
+
+        path = self._segmentation_path("segmenter")
+        if path.exists():
+            return Segmenter.load(path, device=self.device)
+        segmenter = Segmenter(self.network, max_regions=self._max_regions)
+        segmenter.fit(
+            self.trainval,
+            regions=self.regions("trainval"),
+            cache=self._segmentation_folder,
+            progress=self.progress,
+        )
+        segmenter.save(path)
+        return segmenter
+
+    @cached_property
+    def segmentations(self) -> dict:
+        """The segmenter's label maps of the test images, a dict from image id to uint8 [H, W]."""
+        from safetensors.numpy import load_file, save
+
+        from rcnn_helpers.storage import atomic_write
+
+        path = self._segmentation_path("segmentations")
+        if not path.exists():
+            found = self.segmenter.segment_dataset(
+                self.test,
+                regions=self.regions("test"),
+                cache=self._segmentation_folder,
+                progress=self.progress,
+            )
+            atomic_write(path, lambda file: file.write(save(dict(found))))
+        return load_file(path)
+
+    @cached_property
+    def segmentation_accuracy(self):
+        """Accuracy of `segmentations` by VOC's rules: intersection over union of pixels, class by class."""
+        from rcnn_helpers.segmentation.accuracy import segmentation_accuracy
+
+        return segmentation_accuracy(self.segmentations, self.test)
+
+    @property
+    def _segmentation_folder(self) -> Path:
+        return self.folder / "segmentation"
+
+    @property
+    def _max_regions(self) -> int:
+        """The paper's number of regions; fewer in a profile for quick checks."""
+        from rcnn_helpers.segmentation.regions import MAX_REGIONS
+
+        return min(MAX_REGIONS, self.profile.max_proposals // 5)
+
+    def _segmentation_path(self, name: str) -> Path:
+        """File of a result that settings, weights and the regions decide."""
+        key = f"{self._settings_key(self.network)}-{self.regions('trainval').folder.name[:12]}"
+        return self.folder / f"{name}-{key}.safetensors"
 
     @cached_property
     def untrained(self):
