@@ -6,12 +6,14 @@ import cv2
 import numpy as np
 
 from rcnn_helpers.boxes import as_boxes, iou
-from rcnn_helpers.drawing import STYLES, draw_boxes
+from rcnn_helpers.drawing import STYLES, BoxStyle, draw_boxes
 from rcnn_helpers.errors import DisplayError
 from rcnn_helpers.settings import MATCH_IOU
 from rcnn_helpers.widgets.controls import checkbox, dropdown, int_slider
 from rcnn_helpers.widgets.explorer import Explorer
 from rcnn_helpers.widgets.pictures import View, as_picture, names_for
+
+_CHOSEN = BoxStyle("orange")
 
 
 class WindowExplorer(Explorer):
@@ -65,14 +67,14 @@ class WindowExplorer(Explorer):
         width, height = chosen[2:] - chosen[:2]
         text = f"Window {number} of {len(boxes)} ({windows}): {width:.0f} x {height:.0f} pixels"
         if len(self.truth) == 0:
-            picture = draw_boxes(picture, self._view.scaled([chosen]), styles="best")
+            picture = draw_boxes(picture, self._view.scaled([chosen]), styles=_CHOSEN)
             return picture, text + ". There are no objects."
         overlaps = iou(boxes, self.truth)
         here, best = overlaps[number - 1], overlaps.max(axis=0)
         nearest = int(here.argmax())
         shown = np.concatenate([[chosen], boxes[overlaps.argmax(axis=0)], self.truth])
-        styles = ["best", *("tp" if value >= MATCH_IOU else "fp" for value in best)]
-        labels = ["", *(f"{STYLES[s].mark}{v:.2f}" for s, v in zip(styles[1:], best, strict=True))]
+        styles = [_CHOSEN, *("tp" if value >= MATCH_IOU else "fp" for value in best)]
+        labels = ["this", *(f"{STYLES[s].mark}{v:.2f}" for s, v in zip(styles[1:], best, strict=True))]
         picture = draw_boxes(
             picture,
             self._view.scaled(shown),
