@@ -23,6 +23,7 @@ from rcnn_helpers.cli import (
     many_classes,
     proposals,
     redundancy,
+    segmentation,
     units,
 )
 from rcnn_helpers.errors import RCNNError
@@ -68,6 +69,7 @@ def _parser() -> argparse.ArgumentParser:
         diagnosis,
         ablation,
         baselines,
+        segmentation,
         many_classes,
         units,
         redundancy,

@@ -1,0 +1,334 @@
+"""``rcnn segment``: train a segmenter, use and judge it, and the paper's Table 5 (sec. 5)."""
+
+import json
+import shutil
+import sys
+import time
+from pathlib import Path
+
+from rcnn_helpers import settings
+from rcnn_helpers.cli.ablation import _picture_counts, _seeds
+from rcnn_helpers.cli.data import cache_of, open_dataset, some_images
+from rcnn_helpers.cli.options import (
+    NETWORKS,
+    add_parser,
+    common_options,
+    data_options,
+    device_options,
+    positive,
+)
+from rcnn_helpers.cli.output import percent, print_seconds, progress_bar, provenance, save_json
+from rcnn_helpers.errors import DatasetError, RCNNError, SettingsError
+
+# Written out here so that --help needs no heavy import; a test keeps them true.
+FEATURES = ("full", "fg", "full+fg")
+MAX_REGIONS = 150
+# Of the table: as many as let three seeds take a quarter of an hour on one core.
+TABLE_REGIONS = 100
+_REGION_COUNTS = (50, 150, 300)
+
+
+def train(options) -> None:
+    """Train a segmenter on pictures with masks, and save it."""
+    from rcnn_helpers.segmentation.segmenter import Segmenter
+
+    out = Path(options.out)
+    if not out.resolve().parent.is_dir():
+        raise DatasetError(f"the folder of {out} does not exist; create it or choose another --out")
+    dataset = _with_masks(some_images(open_dataset(options), options.max_images))
+    segmenter = Segmenter(
+        options.network,
+        weights=options.weights,
+        features=options.features,
+        layer=options.layer,
+        max_regions=options.regions,
+        max_background=options.max_background,
+        device=options.device,
+        seed=options.seed,
+    )
+    print(
+        f"{len(dataset.ids)} images of {dataset.root}, split {dataset.split}; {len(dataset.classes)} classes; "
+        f"{segmenter.network.name}, {options.features} {options.layer}",
+        flush=True,
+    )
+    segmenter.fit(dataset, cache=cache_of(options, dataset))
+    segmenter.save(out)
+    print_seconds(segmenter.seconds_)
+    chosen = segmenter.pasting_
+    print(f"regions are pasted above {chosen.threshold:.2f}, suppressed above IoU {chosen.nms_iou:.2f}")
+    print(f"segmenter saved in {out}; try: rcnn segment run IMAGE --model {out}")
+    save_json(
+        options.json,
+        provenance(options)
+        | {
+            "images": len(dataset.ids),
+            "threshold": chosen.threshold,
+            "nms_iou": chosen.nms_iou,
+            "training_mean": percent(chosen.accuracy),
+            "seconds": segmenter.seconds_,
+        },
+    )
+
+
+def run(options) -> int:
+    """Segment pictures of your own: a label map in VOC's colours for each, and the picture painted with it."""
+    import numpy as np
+
+    from rcnn_helpers.datasets.voc import write_mask
+    from rcnn_helpers.images import read_image, write_image
+    from rcnn_helpers.segmentation.painting import paint_labels
+    from rcnn_helpers.segmentation.segmenter import Segmenter
+
+    segmenter = Segmenter.load(options.model, device=options.device)
+    out = Path(options.out)
+    out.mkdir(parents=True, exist_ok=True)
+    results, failures = [], 0
+    for path in options.images:
+        try:
+            image = read_image(path)
+        except RCNNError as error:
+            print(f"rcnn segment: {error}", file=sys.stderr)
+            failures += 1
+            continue
+        started = time.perf_counter()
+        label_map = segmenter.segment(image)
+        seconds = time.perf_counter() - started
+        write_mask(out / f"{Path(path).stem}.png", label_map)
+        write_image(
+            out / f"{Path(path).stem}_painted.jpg", paint_labels(image, label_map, segmenter.classes_)
+        )
+        shares = np.bincount(label_map.ravel(), minlength=len(segmenter.classes_) + 1) / label_map.size
+        shown = {
+            name: float(share)
+            for name, share in zip(segmenter.classes_, shares[1:], strict=True)
+            if share > 0
+        }
+        found = ", ".join(f"{name} {100 * share:.1f} %" for name, share in shown.items()) or "background only"
+        print(f"{path}: {found}; {seconds:.1f} s")
+        results.append({"image": str(path), "shares": shown, "seconds": seconds})
+    print(f"label maps are in {out}")
+    save_json(options.json, results)
+    return 1 if failures else 0
+
+
+def evaluate(options) -> None:
+    """Segmentation accuracy by the PASCAL VOC protocol: intersection over union of all pixels of a class."""
+    from rcnn_helpers.segmentation.segmenter import Segmenter
+
+    segmenter = Segmenter.load(options.model, device=options.device)
+    dataset = open_dataset(options, classes=segmenter.classes_)
+    dataset = _with_masks(some_images(dataset, options.max_images))
+    result = segmenter.evaluate(dataset, cache=cache_of(options, dataset))
+    print(f"segmentation accuracy on {len(dataset.ids)} images of {dataset.root}, split {dataset.split}")
+    accuracy = {name: percent(value) for name, value in result.per_class.items()}
+    for name, value in accuracy.items():
+        print(f"  {name:16s} {'no pixels' if value is None else f'{value:6.2f}'}")
+    print(f"  {'mean':16s} {percent(result.mean):6.2f}")
+    save_json(options.json, provenance(options) | {"accuracy": accuracy, "mean": percent(result.mean)})
+
+
+def regions(options) -> None:
+    """How well regions cover objects: the mean over objects of the best IoU of a region's mask with theirs."""
+    import numpy as np
+
+    from rcnn_helpers.segmentation.regions import best_overlaps, segment_regions
+
+    dataset = _with_masks(some_images(open_dataset(options), options.max_images))
+    best = {count: [] for count in _REGION_COUNTS}
+    seconds, n_found = 0.0, []
+    for image_id in progress_bar(dataset.ids, "regions"):
+        image, (_, object_map) = dataset.image(image_id), dataset.segmentation(image_id)
+        started = time.perf_counter()
+        found = segment_regions(image, max_regions=max(best))
+        seconds += time.perf_counter() - started
+        n_found.append(len(found))
+        for count in best:
+            best[count].append(best_overlaps(found.select(slice(count)), object_map))
+    best = {count: np.concatenate(parts) for count, parts in best.items()}
+    print(
+        f"{len(best[_REGION_COUNTS[0]])} objects in {len(dataset.ids)} images of {dataset.root}, split "
+        f"{dataset.split}; {np.mean(n_found):.0f} regions an image, {seconds / len(dataset.ids):.2f} s an image"
+    )
+    print("  regions   best IoU, mean   objects with 0.5 or more")
+    rows = []
+    for count, overlaps in best.items():
+        covering, recall = float(overlaps.mean()), float((overlaps >= 0.5).mean())
+        rows.append({"regions": count, "covering": covering, "recall": recall})
+        print(f"  {count:7d}   {covering:14.3f}   {100 * recall:8.1f} %")
+    save_json(options.json, provenance(options) | {"rows": rows})
+
+
+def table(options) -> None:
+    """Which features of a region segment best? The rows of the paper's Table 5, with seeds.
+
+    Full boxes, foreground alone and both, by layers fc6 and fc7, and second-order pooling on the same regions. The
+    networks are fine-tuned for detection as rcnn ablate does it, and found where it has left them in the cache
+    (with the same --proposals). An interrupted command goes on with the row it was at.
+    """
+    from rcnn_helpers.ablation.printing import format_signs
+    from rcnn_helpers.ablation.segmentation_table import format_table5, segmentation_signs, table5
+    from rcnn_helpers.datasets.toyvoc import open_toyvoc
+    from rcnn_helpers.datasets.voc import VOCDataset
+
+    profile = settings.get_profile(options.profile)
+    if options.voc and options.pictures:
+        raise SettingsError("--pictures is for ToyVOC, which is drawn; with --voc use --max-images")
+
+    def data(seed):
+        if options.voc is None:
+            opened = {"profile": options.profile, "seed": seed, "counts": options.pictures}
+            return tuple(open_toyvoc(name, **opened) for name in (options.split, options.test_split))
+        both = (VOCDataset(options.voc, name) for name in (options.split, options.test_split))
+        return tuple(_with_masks(dataset) for dataset in both)
+
+    max_proposals = options.proposals or profile.max_proposals
+    print(
+        f"seeds {', '.join(map(str, options.seeds))}; training on {options.split}, judging on "
+        f"{options.test_split} of {options.voc or f'ToyVOC, profile {profile.name}'}; "
+        f"{options.regions} regions an image",
+        flush=True,
+    )
+    frame = table5(
+        data=data,
+        seeds=options.seeds,
+        cache=Path(options.cache) if options.cache else settings.cache_dir() / "ablation",
+        network=options.network or profile.network,
+        weights=options.weights,
+        max_proposals=max_proposals,
+        max_regions=options.regions,
+        max_images=options.max_images,
+        max_test_images=options.max_test_images,
+        device=options.device,
+    )
+    found = segmentation_signs(frame)
+    width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+    print(
+        "\nSegmentation accuracy, %; ± is the standard deviation over the seeds; the paper's is VOC 2011 val"
+    )
+    print(format_table5(frame, width=width))
+    print("\nThe paper's claims, by differences in mean accuracy between rows of the same seed")
+    print(format_signs(found))
+    if len(options.seeds) < 3:
+        print("One or two seeds show little: by chance alone, n seeds agree in one of 2^(n-1) cases.")
+    if options.csv:
+        frame.to_csv(options.csv, index=False)
+    save_json(
+        options.json,
+        provenance(options)
+        | {
+            name: json.loads(part.to_json(orient="records"))
+            for name, part in (("rows", frame), ("signs", found))
+        },
+    )
+
+
+def _with_masks(dataset):
+    """Only the images that have masks: in VOC most have none."""
+    folder = Path(dataset.root) / "SegmentationClass"
+    masked = [image_id for image_id in dataset.ids if (folder / f"{image_id}.png").is_file()]
+    if not masked:
+        raise DatasetError(
+            f"none of the {len(dataset.ids)} images of {dataset.root}, split {dataset.split}, has a mask in "
+            f"{folder}; segmentation needs a data set with masks, such as ToyVOC or the whole of PASCAL VOC"
+        )
+    return dataset if len(masked) == len(dataset.ids) else dataset.subset(masked)
+
+
+def add(commands) -> None:
+    """Add the parsers of these commands."""
+    parser = commands.add_parser(
+        "segment",
+        help="give every pixel a class",
+        description="Give every pixel a class by classifying regions and pasting the best (sec. 5).",
+    )
+    actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
+    _add_train(actions)
+    _add_use(actions)
+    _add_table(actions)
+
+
+def _add_train(actions) -> None:
+    parser = add_parser(actions, "train", train, "train a segmenter on pictures with masks")
+    data_options(parser, split="trainval")
+    parser.add_argument("--network", default="quarter_tnet", choices=NETWORKS, help="(default: %(default)s)")
+    parser.add_argument("--weights", metavar="FILE", help="its weights, as rcnn finetune writes them")
+    parser.add_argument("--features", default="full+fg", choices=FEATURES, help="(default: %(default)s)")
+    parser.add_argument("--layer", default="fc6", help="(default: %(default)s)")
+    parser.add_argument(
+        "--regions",
+        type=positive,
+        default=MAX_REGIONS,
+        metavar="N",
+        help="regions an image (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--max-background",
+        type=positive,
+        metavar="N",
+        help="train on at most N regions that overlap no object (default: all; they must fit into memory)",
+    )
+    parser.add_argument("--max-images", type=positive, metavar="N", help="train on N images")
+    parser.add_argument("--out", required=True, metavar="MODEL", help="file to save the segmenter in")
+    device_options(parser)
+    common_options(parser)
+
+
+def _add_use(actions) -> None:
+    parser = add_parser(actions, "run", run, "segment your own pictures")
+    parser.add_argument("images", nargs="+", metavar="IMAGE")
+    parser.add_argument("--model", required=True, help="a segmenter saved by rcnn segment train")
+    parser.add_argument("--out", default="segmentations", metavar="DIR", help="folder for the label maps")
+    device_options(parser)
+    common_options(parser)
+
+    parser = add_parser(actions, "evaluate", evaluate, "accuracy by the PASCAL VOC protocol")
+    data_options(parser, split="test")
+    parser.add_argument("--model", required=True, help="a segmenter saved by rcnn segment train")
+    parser.add_argument("--max-images", type=positive, metavar="N", help="judge on N images of the split")
+    device_options(parser)
+    common_options(parser)
+
+    parser = add_parser(actions, "regions", regions, "how well regions cover objects")
+    data_options(parser, split="val")
+    parser.add_argument("--max-images", type=positive, metavar="N", help="look at N images of the split")
+    common_options(parser)
+
+
+def _add_table(actions) -> None:
+    parser = add_parser(actions, "table", table, "features compared, as in the paper's Table 5")
+    data_options(parser, split="trainval")
+    parser.add_argument(
+        "--test-split", default="test", metavar="NAME", help="images to judge on (default: %(default)s)"
+    )
+    parser.add_argument("--profile", choices=sorted(settings.PROFILES), help="(default: laptop)")
+    parser.add_argument(
+        "--pictures",
+        type=_picture_counts,
+        metavar="TRAIN,VAL,TEST",
+        help="draw so many pictures of ToyVOC, instead of the profile's",
+    )
+    parser.add_argument(
+        "--seeds", type=_seeds, default=(0,), metavar="A,B", help="seeds, such as 0,1,2 (default: 0)"
+    )
+    parser.add_argument("--network", choices=NETWORKS, help="backbone (default: the profile's)")
+    parser.add_argument("--weights", metavar="FILE", help="its pre-trained weights")
+    parser.add_argument(
+        "--proposals",
+        type=positive,
+        metavar="N",
+        help="boxes an image in fine-tuning (default: the profile's)",
+    )
+    parser.add_argument(
+        "--regions",
+        type=positive,
+        default=TABLE_REGIONS,
+        metavar="N",
+        help="regions an image (default: %(default)s)",
+    )
+    parser.add_argument("--max-images", type=positive, metavar="N", help="train on N images of the split")
+    parser.add_argument(
+        "--max-test-images", type=positive, metavar="N", help="judge on N images of the split"
+    )
+    parser.add_argument("--csv", metavar="FILE", help="write a line for each row and seed there")
+    parser.add_argument("--json", metavar="FILE", help="write rows and claims there")
+    device_options(parser)
