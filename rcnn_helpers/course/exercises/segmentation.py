@@ -5,6 +5,7 @@ import numpy as np
 from rcnn_helpers.course.exercises.engine import Exercise, Slip
 from rcnn_helpers.drawing import montage, write
 from rcnn_helpers.segmentation.accuracy import SegmentationAccuracy, confusion
+from rcnn_helpers.segmentation.pasting import paste
 from rcnn_helpers.segmentation.regions import mask_overlaps, regions_from_masks
 
 _VOID = 255
@@ -350,11 +351,9 @@ FOREGROUND_CROP = Exercise(
 
 
 def _paste_reference(masks, labels, scores, threshold):
-    painted = np.zeros(np.shape(masks[0]), dtype=int)
-    for i in np.argsort(scores, kind="stable"):
-        if scores[i] >= threshold:
-            painted[np.asarray(masks[i], bool)] = labels[i]
-    return painted
+    of_classes = np.full((len(masks), max(labels)), min(*scores, threshold) - 1)
+    of_classes[np.arange(len(masks)), np.asarray(labels) - 1] = scores
+    return paste(regions_from_masks(masks), of_classes, threshold=threshold, nms_iou=1).astype(int)
 
 
 def _paste_cases(rng):
@@ -365,8 +364,8 @@ def _paste_cases(rng):
         ([left, middle], [1, 2], [0.6, 0.8], 0.5),
         ([left, middle], [1, 2], [0.6, 0.4], 0.5),
         ([left, middle], [1, 2], [0.3, 0.4], 0.5),  # nothing is sure enough
-        ([left, middle, all_of_it], [1, 2, 3], [0.9, 0.5, 0.7], 0.5),  # 0.5 is enough; hidden in the end
-        ([left, middle, all_of_it], [1, 2, 3], [0.7, 0.9, 0.5], 0.5),
+        ([left, middle, all_of_it], [1, 2, 3], [0.9, 0.5, 0.7], 0.5),
+        ([left, middle, all_of_it], [1, 2, 3], [0.7, 0.9, 0.5], 0.5),  # 0.5 is not above 0.5
     ]
     return by_hand + [_random_regions(rng) for _ in range(20)]
 
@@ -383,7 +382,7 @@ def _random_regions(rng):
     return masks, rng.integers(1, 5, size=n).tolist(), scores, 0.3
 
 
-def _pasted(masks, labels, scores, threshold, *, order=None, enough=lambda s, t: s >= t):
+def _pasted(masks, labels, scores, threshold, *, order=None, enough=lambda s, t: s > t):
     painted = np.zeros(np.shape(masks[0]), dtype=int)
     for i in np.argsort(scores) if order is None else order:
         if enough(scores[i], threshold):
@@ -397,7 +396,7 @@ def _smallest_on_top(masks, labels, scores, threshold):
 
 
 def _added_up(masks, labels, scores, threshold):
-    kept = [np.asarray(m, int) * la for m, la, s in zip(masks, labels, scores, strict=True) if s >= threshold]
+    kept = [np.asarray(m, int) * la for m, la, s in zip(masks, labels, scores, strict=True) if s > threshold]
     return sum(kept) if kept else np.zeros(np.shape(masks[0]), int)
 
 
@@ -449,11 +448,11 @@ PASTE_REGIONS = Exercise(
         ),
         Slip(
             lambda masks, labels, scores, t: _pasted(masks, labels, scores, -np.inf),
-            "You paste all regions. Those below the threshold stay out.",
+            "You paste all regions. Those that are not above the threshold stay out.",
         ),
         Slip(
-            lambda masks, labels, scores, t: _pasted(masks, labels, scores, t, enough=lambda s, t: s > t),
-            "A score that is exactly the threshold is enough.",
+            lambda masks, labels, scores, t: _pasted(masks, labels, scores, t, enough=lambda s, t: s >= t),
+            "A score that is exactly the threshold is not above it.",
         ),
         Slip(
             _smallest_on_top,
@@ -466,7 +465,7 @@ PASTE_REGIONS = Exercise(
         ),
         Slip(
             _winner_only,
-            "You paste the surest region alone. A picture may hold several objects: paste all that reach the "
+            "You paste the surest region alone. A picture may hold several objects: paste all that are above the "
             "threshold.",
         ),
         Slip(
@@ -479,7 +478,7 @@ PASTE_REGIONS = Exercise(
         "there?",
         "`np.argsort(scores)` gives the regions from the weakest to the surest. In that order, the surest "
         "is pasted last.",
-        "For each `i` of that order whose `scores[i] >= threshold`: `painted[masks[i]] = labels[i]`.",
+        "For each `i` of that order whose `scores[i] > threshold`: `painted[masks[i]] = labels[i]`.",
     ),
     draw=_draw_pasted,
 )
