@@ -31,6 +31,7 @@ import pandas as pd
 from IPython.display import Markdown, display
 
 from rcnn_helpers import plots, settings, widgets
+from rcnn_helpers.boxes import iou
 from rcnn_helpers.course import meet, open_course, predict
 from rcnn_helpers.datasets.voc import VOID
 from rcnn_helpers.segmentation import figures
@@ -69,9 +70,10 @@ def n_present(image_id):
 
 shown_id = max(test.ids[:40], key=n_present)
 image, (class_map, object_map) = test.image(shown_id), truth[shown_id]
+numbers = [str(number) for number in range(1, VOID)]
 plots.show(
     plots.montage(
-        [image, paint_labels(image, class_map, classes), plots.paint_segments(image, object_map)],
+        [image, paint_labels(image, class_map, classes), paint_labels(image, object_map, numbers)],
         ["the picture", "class of each pixel", "object of each pixel"],
         columns=3,
         cell=(300, 400),
@@ -340,35 +342,31 @@ plots.show(
 )
 
 # %% [markdown]
-# *Reading:* full sees the surroundings, a shadow, a rail under the train; fg sees the outline, so that a wing is a wing
+# *Reading:* full sees the surroundings, a shadow, a floor under the wheels; fg sees the outline, so that a wing is a wing
 # even as a silhouette. And each is blind to something. Two regions can have nearly the same **box** and quite different
-# **shapes**. Here are the two of this picture, or of another one, for which that is most so:
+# **shapes**: a whole toy, and a piece of the floor that happens to surround it. Here are the two, of all test pictures,
+# with which full has the hardest time: boxes of an IoU of 0.8 or more, and overlaps with an object as different as can be.
 
 
 # %%
-def twins(regions):
-    """The two regions with nearly the same box whose masks differ most: their positions and the IoU of their masks."""
-    from rcnn_helpers.boxes import iou
-
-    sizes = regions.sizes
-    shared = np.stack(
-        [
-            np.bincount(regions.atoms[regions.mask(i)], minlength=regions.members.shape[1])
-            for i in range(len(regions))
-        ]
+def twins(image_id):
+    """Two regions of a picture with nearly the same box, and how much their overlaps with an object differ."""
+    regions = proposed[image_id]
+    overlaps = class_overlaps(regions, *truth[image_id], len(classes)).max(axis=1)
+    apart = np.abs(overlaps[:, None] - overlaps) * (iou(regions.boxes, regions.boxes) >= 0.8)
+    first, second = np.unravel_index(apart.argmax(), apart.shape)
+    return (
+        float(apart[first, second]),
+        image_id,
+        sorted([int(first), int(second)], key=lambda i: -overlaps[i]),
     )
-    both = regions.members.astype(float) @ shared.T
-    masks = both / np.maximum(sizes[:, None] + sizes - both, 1)
-    masks[iou(regions.boxes, regions.boxes) < 0.95] = 1
-    masks[:, sizes < 600] = 1
-    first, second = np.unravel_index(masks.argmin(), masks.shape)
-    return int(first), int(second), float(masks[first, second])
 
 
-twin_id = min(some, key=lambda image_id: twins(proposed[image_id])[2])
-one, other, mask_iou = twins(proposed[twin_id])
-pair, twin_image = proposed[twin_id].select([one, other]), test.image(twin_id)
+_, twin_id, positions = max(twins(image_id) for image_id in some)
+pair, twin_image = proposed[twin_id].select(positions), test.image(twin_id)
 pair_overlaps = class_overlaps(pair, *truth[twin_id], len(classes))
+box_iou, mask_iou = iou(pair.boxes, pair.boxes)[0, 1], mask_overlap(pair.mask(0), pair.mask(1).astype(int), 1)
+print(f"IoU of the boxes {box_iou:.2f}, of the masks {mask_iou:.2f}")
 pieces, captions = [], []
 for i in range(2):
     pieces.append(outline_mask(twin_image, pair.mask(i), "yellow"))
@@ -378,8 +376,8 @@ for i in range(2):
 plots.show(
     plots.montage(pieces, captions, columns=3, cell=(200, 266), font_size=15),
     quality=66,
-    alt=f"Two regions with nearly the same box and masks of IoU {mask_iou:.2f}: their full crops are alike, their fg crops "
-    "are not.",
+    alt=f"Two regions with boxes of IoU {box_iou:.2f} and masks of IoU {mask_iou:.2f}: their full crops are alike, their fg "
+    "crops are not.",
 )
 
 # %% [markdown]
@@ -783,12 +781,17 @@ table7 = pd.read_csv(settings.data_dir() / "paper" / "table7_voc2011_val_segment
     "method"
 )
 plots.show(
-    figures.accuracy_bars(
-        {name: table7.drop(columns="mean").loc[name].to_dict() for name in ("O2P", "fg fc6", "full+fg fc6")}
+    figures.accuracy_dots(
+        {
+            name: table7.drop(columns="mean").loc[name].to_dict()
+            for name in ("O2P", "full fc6", "fg fc6", "full+fg fc6")
+        }
     ),
     quality=55,
-    alt="Accuracy by class from the paper's Table 7: O2P, fg fc6 and full+fg fc6. Means "
-    + ", ".join(f"{name} {table7['mean'][name]:.1f}" for name in ("O2P", "fg fc6", "full+fg fc6")),
+    alt="Accuracy by class from the paper's Table 7: O2P, full, fg and full+fg of fc6. Means "
+    + ", ".join(
+        f"{name} {table7['mean'][name]:.1f}" for name in ("O2P", "full fc6", "fg fc6", "full+fg fc6")
+    ),
 )
 
 # %% [markdown]
@@ -843,7 +846,7 @@ background = int(np.argmin(overlaps.max(axis=1) - 1e-6 * regions.sizes / regions
 pair = [rows_shown[0], background]
 vectors = pooling.describe(image, regions.select(pair))
 side = pooling.components + 9
-fig, axes = plt.subplots(1, 3, figsize=(12.5, 4.2))
+fig, axes = plt.subplots(1, 3, figsize=(12.5, 4.4), layout="constrained")
 axes[0].imshow(
     outline_mask(outline_mask(image, regions.mask(pair[0]), "yellow"), regions.mask(pair[1]), "sky")
 )
@@ -855,6 +858,8 @@ for ax, vector, name in zip(axes[1:], vectors, ("the object", "the background"))
     matrix = matrix + matrix.T - np.diag(np.diag(matrix))
     ax.imshow(matrix, cmap="RdBu_r", vmin=-3, vmax=3)
     ax.set_title(f"log G of {name}")
+    ax.set_xticks([19, 42.5, 47.5], ["SIFT", "colour", "size, place"], rotation=30, ha="right")
+    ax.set_yticks([19, 42.5, 47.5], ["SIFT", "colour", "size, place"])
     ax.grid(visible=False)
 plots.show(
     fig,

@@ -10,7 +10,14 @@ from rcnn_helpers.segmentation.accuracy import SegmentationAccuracy
 
 _LAYERS = {"fc6": (COLOURS["blue"], "o", "-"), "fc7": (COLOURS["orange"], "s", "--")}
 _OTHER = (COLOURS["green"], "D", ":")
-_HATCHES = ("", "//", "..", "xx", "\\\\")
+# Methods beside each other differ in colour and mark.
+_MARKS = (
+    (COLOURS["orange"], "D"),
+    (COLOURS["blue"], "o"),
+    (COLOURS["green"], "s"),
+    (COLOURS["purple"], "^"),
+    (COLOURS["vermillion"], "v"),
+)
 
 
 def confusion_figure(accuracy: SegmentationAccuracy):
@@ -50,42 +57,39 @@ def confusion_figure(accuracy: SegmentationAccuracy):
     return figure
 
 
-def accuracy_bars(results: Mapping):
-    """Accuracy of each label as bars, one method beside the other, with the number at each bar's end.
+def accuracy_dots(results: Mapping):
+    """Accuracy of each label, a row each, with a mark for every method.
 
     Parameters
     ----------
     results : mapping of str to (mapping of label to accuracy in percent)
-        Methods by name. Labels in the order of the first one.
+        Methods by name, at most five. Labels in the order of the first one; NaN has no mark.
     """
     import matplotlib.pyplot as plt
 
-    if not results:
-        raise DisplayError("there is no method to show; give at least one")
+    if not 1 <= len(results) <= len(_MARKS):
+        raise DisplayError(f"{len(results)} methods are given; show 1 to {len(_MARKS)} in one figure")
     labels = list(next(iter(results.values())))
-    thickness = 0.84 / len(results)
-    figure, ax = plt.subplots(
-        figsize=(9, 1.2 + len(labels) * (0.12 + 0.15 * len(results))), layout="constrained"
+    table = np.array(
+        [[values.get(label, np.nan) for label in labels] for values in results.values()], dtype=float
     )
-    colours = list(COLOURS.values())
-    for number, (method, values) in enumerate(results.items()):
-        values = np.array([values.get(label, np.nan) for label in labels], dtype=float)
-        places = np.arange(len(labels)) + (number - (len(results) - 1) / 2) * thickness
-        bars = ax.barh(
-            places,
-            np.nan_to_num(values),
-            thickness,
-            color=colours[number % len(colours)],
-            hatch=_HATCHES[number % len(_HATCHES)],
-            edgecolor="white",
+    figure, ax = plt.subplots(figsize=(9, 1.3 + 0.29 * len(labels)), layout="constrained")
+    for row, column in enumerate(table.T):
+        if not np.isnan(column).all():
+            ax.plot([np.nanmin(column), np.nanmax(column)], [row, row], color=COLOURS["grey"], linewidth=2)
+    for (colour, marker), method, values in zip(_MARKS, results, table, strict=False):
+        ax.plot(
+            values,
+            range(len(labels)),
+            linestyle="none",
+            marker=marker,
+            markersize=9,
+            color=colour,
             label=f"{method} (mean {np.nanmean(values):.1f})",
         )
-        texts = ["none" if np.isnan(value) else f"{value:.0f}" for value in values]
-        ax.bar_label(bars, texts, padding=3, fontsize=10)
     ax.set_yticks(range(len(labels)), labels)
-    ax.set_ylim(len(labels) - 0.4, -0.6)
-    ax.set(xlabel="accuracy: intersection over union of pixels (%)", xlim=(0, 100))
-    ax.grid(axis="y", visible=False)
+    ax.set(ylim=(len(labels) - 0.4, -0.6), xlim=(0, 100))
+    ax.set_xlabel("accuracy: intersection over union of pixels (%)")
     ax.legend(loc="lower right")
     return figure
 

@@ -7,7 +7,7 @@ import pytest
 from rcnn_helpers.datasets.voc import palette
 from rcnn_helpers.errors import DisplayError
 from rcnn_helpers.segmentation.accuracy import SegmentationAccuracy
-from rcnn_helpers.segmentation.figures import accuracy_bars, confusion_figure, features_figure
+from rcnn_helpers.segmentation.figures import accuracy_dots, confusion_figure, features_figure
 from rcnn_helpers.segmentation.painting import outline_mask, paint_labels
 
 IMAGE = np.full((90, 120, 3), 100, np.uint8)
@@ -85,16 +85,17 @@ def test_confusion_leaves_out_absent_classes():
         confusion_figure(SegmentationAccuracy(CLASSES, np.zeros((3, 3))))
 
 
-def test_bars_say_their_numbers_and_means():
-    figure = accuracy_bars({"ours": {"car": 40.0, "dog": np.nan}, "theirs": {"car": 50.0, "dog": 70.0}})
+def test_dots_stand_at_their_numbers_and_say_the_means():
+    figure = accuracy_dots({"ours": {"car": 40.0, "dog": np.nan}, "theirs": {"car": 50.0, "dog": 70.0}})
     (ax,) = figure.axes
-    assert [text.get_text() for text in ax.texts] == ["40", "none", "50", "70"]
+    marks = [line for line in ax.lines if line.get_marker() not in ("", "None", None)]
+    np.testing.assert_equal([line.get_xdata().tolist() for line in marks], [[40.0, np.nan], [50.0, 70.0]])
     assert [text.get_text() for text in ax.get_legend().get_texts()] == [
         "ours (mean 40.0)",
         "theirs (mean 60.0)",
     ]
-    with pytest.raises(DisplayError, match="no method"):
-        accuracy_bars({})
+    with pytest.raises(DisplayError, match="0 methods"):
+        accuracy_dots({})
 
 
 def test_features_show_means_of_seeds():

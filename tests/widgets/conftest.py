@@ -49,6 +49,12 @@ class TinyDataset:
     def annotation(self, image_id):
         return SimpleNamespace(names=NAMES, boxes=BOXES, difficult=np.zeros(2, dtype=bool))
 
+    def segmentation(self, image_id):
+        classes = np.zeros((150, 200), np.uint8)
+        for number, (x1, y1, x2, y2) in enumerate(BOXES.astype(int).tolist(), 1):
+            classes[y1:y2, x1:x2] = number
+        return classes, classes
+
 
 @pytest.fixture
 def dataset():
@@ -227,6 +233,9 @@ def explorers(
             dataset, {"first": diagnosis, "second": diagnosis}, kind="tp"
         ),
         "duplicates": lambda: widgets.DuplicateExplorer(*pairs),
+        "pasting": lambda: widgets.PastingExplorer(
+            dataset, {"a": [(dataset.segmentation("a")[0] == 1, 1, 0.5)], "b": []}
+        ),
         "curve": lambda: widgets.PrecisionRecallExplorer(dataset, detections, evaluation),
     }
     return OnDemand(builders)

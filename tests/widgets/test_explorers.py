@@ -33,6 +33,7 @@ KINDS = (
     "excited units",
     "diagnosis",
     "duplicates",
+    "pasting",
     "curve",
 )
 PACKAGE = Path(rcnn_helpers.__file__).parent
