@@ -12,7 +12,14 @@ The paper is R. Girshick, J. Donahue, T. Darrell and J. Malik, arXiv 1311.2524v5
 
 from rcnn_helpers.claims.checks import check
 from rcnn_helpers.claims.model import VERDICTS, Claim, Finding, Line
-from rcnn_helpers.claims.printing import format_commands, format_counts, format_table, format_verdicts
+from rcnn_helpers.claims.printing import (
+    format_commands,
+    format_counts,
+    format_table,
+    format_verdicts,
+    markdown_claims,
+    markdown_table,
+)
 from rcnn_helpers.claims.results import Results
 from rcnn_helpers.claims.rows import CLAIMS, SECTIONS
 from rcnn_helpers.claims.table import chosen, table
@@ -31,5 +38,7 @@ __all__ = [
     "format_counts",
     "format_table",
     "format_verdicts",
+    "markdown_claims",
+    "markdown_table",
     "table",
 ]

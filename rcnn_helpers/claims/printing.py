@@ -31,6 +31,30 @@ def format_table(lines: Sequence[Line], *, width: int = 100, commands: bool = Fa
     return "\n".join(text).lstrip("\n")
 
 
+def markdown_table(rows: Sequence[Sequence[str]], head: Sequence[str]) -> str:
+    """Rows of text as a table in Markdown, for a notebook or a README; bars in the text are escaped."""
+
+    def line(cells):
+        return "| " + " | ".join(str(cell).replace("|", "\\|").replace("\n", " ") for cell in cells) + " |"
+
+    return "\n".join([line(head), "|" + "---|" * len(head), *map(line, rows)])
+
+
+def markdown_claims(lines: Sequence[Line]) -> str:
+    """Claims, the paper's figures, ours and verdicts as a table in Markdown."""
+    rows = [
+        (
+            f"{line.claim.says} *({', '.join(line.claim.where)}; {line.claim.id})*",
+            line.paper,
+            line.finding.toyvoc,
+            line.finding.sample,
+            f"**{line.finding.verdict}**",
+        )
+        for line in lines
+    ]
+    return markdown_table(rows, ("claim", "the paper", "ToyVOC", "photographs", "verdict"))
+
+
 def format_counts(lines: Sequence[Line]) -> str:
     """How many claims came to each verdict, and what the verdict means."""
     counts = {verdict: sum(line.finding.verdict == verdict for line in lines) for verdict in VERDICTS}
