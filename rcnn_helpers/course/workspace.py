@@ -39,6 +39,7 @@ NEEDS = {
     "09": STAGES[:8],
     "10": ("pictures", "fine-tuning", "segmentation"),
     "11": STAGES[:6],
+    "12": STAGES[:1],
     "13": STAGES[:6],
 }
 # Networks whose pool5 units can be compared (sec. 3.1): as the course uses it, as it came, and an untrained one.

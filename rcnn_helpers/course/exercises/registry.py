@@ -21,6 +21,10 @@ _MODULES = (
     "detection_and_evaluation",
     "error_analysis",
     "pool5_units",
+    "segmentation",
+    "many_classes",
+    "dataset_redundancy",
+    "does_it_replicate",
 )
 
 
