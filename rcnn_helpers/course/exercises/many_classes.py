@@ -1,9 +1,10 @@
-"""Exercises of notebook 11: the best of many classes in blocks, a spatial pyramid, how imbalanced a split is."""
+"""Exercises of notebook 11: the best of many classes, a spatial pyramid, the imbalance of a split, windows."""
 
 import numpy as np
 
 from rcnn_helpers.baselines.bag_of_words import WordMap, count_words
 from rcnn_helpers.course.exercises.engine import Exercise, Slip
+from rcnn_helpers.course.exercises.sketch import sketch
 from rcnn_helpers.datasets import balanced_split
 from rcnn_helpers.drawing import draw_boxes
 from rcnn_helpers.scaling import best_regions
@@ -341,4 +342,107 @@ SPATIAL_PYRAMID = Exercise(
     draw=_draw_pyramid,
 )
 
-EXERCISES = (BEST_CLASSES, SPATIAL_PYRAMID, RELATIVE_IMBALANCE)
+# --- the box of a window ----------------------------------------------------------------------------------------
+
+# The T-Net's windows: 227 pixels with 16 of context on each side, one every 32 pixels of the scaled picture.
+_WINDOWS = {"size": 227, "padding": 16, "stride": 32, "cell": 16, "cells": 13, "margin": 64}
+
+
+def _window_reference(row, column, rows, columns, height, width):
+    from rcnn_helpers.sliding_window_detector.windows import Level, WindowGeometry
+
+    level = Level(height, width, rows, columns, WindowGeometry(**_WINDOWS))
+    return level.boxes()[row * columns + column]
+
+
+def _window_cases(rng):
+    by_hand = [
+        (1, 2, 4, 7, 300, 400),  # of the notebook
+        (0, 0, 1, 1, 300, 400),  # one window: the whole picture
+        (0, 0, 4, 7, 300, 400),
+        (3, 6, 4, 7, 300, 400),  # ends at the picture's corner
+        (0, 5, 1, 6, 195, 355),  # a picture that needs no scaling
+        (5, 0, 6, 1, 355, 195),
+    ]
+    return by_hand + [_place_of_window(rng) for _ in range(20)]
+
+
+def _place_of_window(rng):
+    rows, columns = int(rng.integers(2, 12)), int(rng.integers(2, 12))
+    height, width = int(rng.integers(150, 500)), int(rng.integers(150, 500))
+    return int(rng.integers(0, rows)), int(rng.integers(0, columns)), rows, columns, height, width
+
+
+def _window(row, column, rows, columns, height, width, *, side=195, stride=32, back=True, scale=None):
+    """The box of a window, with parts to be got wrong."""
+    y_scale, x_scale = height / (195 + (rows - 1) * 32), width / (195 + (columns - 1) * 32)
+    if scale is not None:
+        y_scale, x_scale = scale(y_scale, x_scale)
+    if not back:
+        y_scale = x_scale = 1
+    x1, y1 = column * stride * x_scale, row * stride * y_scale
+    return np.array([x1, y1, x1 + side * x_scale, y1 + side * y_scale])
+
+
+def _draw_window(arguments, answer, expected):
+    row, column, rows, columns, height, width = arguments
+    yours = np.asarray(answer, float).reshape(4)
+    sheet = [0, 0, width, height]
+    return sketch([expected, yours, sheet], ["window", "yours", ""], ["truth", "fp", "proposal"]), (
+        f"The picture, the window in row {row} and column {column} of {rows} x {columns} (dotted), and yours "
+        "(dashed)."
+    )
+
+
+WINDOW_BOX = Exercise(
+    name="window_box",
+    title="Where a window lies",
+    notebook="11",
+    difficulty=2,
+    minutes=15,
+    reference=_window_reference,
+    cases=_window_cases,
+    slips=(
+        Slip(
+            lambda row, column, *case: _window(column, row, *case),
+            "You take the row for x. The **column** counts to the right, x; the row downwards, y.",
+        ),
+        Slip(
+            lambda *case: _window(*case, back=False),
+            "Your box lies in the scaled picture. Bring it back: multiply by the size of the picture and divide "
+            "by that of the scaled one.",
+        ),
+        Slip(
+            lambda *case: _window(*case, scale=lambda y, x: (1 / y, 1 / x)),
+            "You scale the wrong way round. From the scaled picture to the picture: times `width`, divided by the "
+            "scaled width.",
+        ),
+        Slip(
+            lambda *case: _window(*case, scale=lambda y, x: (x, x)),
+            "You use the scale of the width for both directions. Height and width are scaled by factors of "
+            "their own.",
+        ),
+        Slip(
+            lambda *case: _window(*case, side=227),
+            "Your window is 227 pixels long, with its context. The **box** of the region is the inner 195.",
+        ),
+        Slip(
+            lambda *case: _window(*case, stride=195),
+            "Your windows lie side by side. Neighbours begin 32 pixels apart, so they overlap by 163.",
+        ),
+        Slip(
+            lambda *case: np.concatenate([(box := _window(*case))[:2], box[2:] - box[:2]]),
+            "You return (x, y, width, height). Asked for are the corners (x1, y1, x2, y2).",
+        ),
+    ),
+    hints=(
+        "First in the scaled picture: where does the window in row 1, column 2 begin, and how large is the "
+        "picture that `rows` x `columns` windows fill exactly?",
+        "The scaled picture is `195 + (columns - 1) * 32` pixels wide. A pixel of it is `width` divided by that "
+        "in the picture.",
+        "`x1 = column * 32 * x_scale` and `x2 = x1 + 195 * x_scale`; the same for y with `row` and `y_scale`.",
+    ),
+    draw=_draw_window,
+)
+
+EXERCISES = (BEST_CLASSES, SPATIAL_PYRAMID, RELATIVE_IMBALANCE, WINDOW_BOX)
