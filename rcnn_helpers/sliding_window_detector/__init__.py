@@ -7,7 +7,7 @@ of scaled pictures; other shapes on pictures scaled differently in width and hei
 fc6, fc7, one SVM and one box regression a class, non-maximum suppression.
 """
 
-from rcnn_helpers.sliding_window_detector.comparison import compare
+from rcnn_helpers.sliding_window_detector.comparison import METHODS, compare
 from rcnn_helpers.sliding_window_detector.detector import DenseDetector, detect_with
 from rcnn_helpers.sliding_window_detector.features import dense_pool5, pool5_of_boxes
 from rcnn_helpers.sliding_window_detector.windows import (
@@ -19,6 +19,7 @@ from rcnn_helpers.sliding_window_detector.windows import (
 )
 
 __all__ = [
+    "METHODS",
     "DenseDetector",
     "Level",
     "WindowGeometry",
