@@ -72,5 +72,5 @@ def _line(claim: Claim, results: Results) -> Line:
         paper = f"({lacking})"
     why = claim.reason(finding.verdict)
     if missing:
-        why = f"Not run yet: {missing}. The command beside it computes it."
+        why = f"Not run yet: {missing}; its command makes it."
     return Line(claim, finding, paper, why)

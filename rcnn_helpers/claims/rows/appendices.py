@@ -195,8 +195,8 @@ APPENDICES = (
             (TABLE_2,),
             sign(minus("FT fc7 BB", f"FT fc7 BB x{times}", may_be_zero=True)),
             why={
-                REVERSE: "A third round still gains a little in every seed: one round moves boxes less far "
-                "here.",
+                REVERSE: "A third round still gains a little in every seed; perhaps because one round moves "
+                "boxes less far here.",
                 UNDECIDED: "Within the spread.",
             },
         )
@@ -261,7 +261,7 @@ APPENDICES = (
         lambda results: Finding(*_on_photographs(results)),
         rule="of every kind of compression, size and crop at least 90% are found, with a precision of 90%",
         why="Copies planted among the photographs of the VOC 2007 sample, so that it is known which there "
-        "are. Frames and mirrored copies are found badly (notebook 12).",
+        "are. Framed copies are found badly, and mirrored ones only if they are looked for (notebook 12).",
     ),
     Claim(
         "changelog",

@@ -378,7 +378,8 @@ METHOD = (
         (PROPOSALS, PROPOSALS_PHOTOGRAPHS),
         rule(_about_2000, sample=_proposals("proposals_voc2007_sample")),
         rule="between 1,000 and 4,000 on average",
-        why="Our own selective search; the authors' boxes cannot be reproduced, says their own repository.",
+        why="Our own selective search. The boxes that the authors used do not come out of the released code "
+        "either.",
     ),
     Claim(
         "seconds-an-image",
@@ -444,14 +445,14 @@ METHOD = (
         "2.2 points worse",
         (VOC_2007,),
         not_run,
-        why="It takes ILSVRC2012 and about a week of a GPU of that time. We pre-train a quarter of the "
-        "network on 77 kinds of toy, which says nothing about it.",
+        why="It takes ILSVRC2012 and, at that time, days of GPUs. We pre-train a quarter of the network on "
+        "77 kinds of toy, which says nothing about it.",
     ),
     Claim(
         "negatives-half",
         "Section 2: the method",
         ("sec. 2.3",),
-        "Negatives of the SVMs lie below an IoU of 0.3; taking 0.5 costs 5 points.",
+        "The SVMs' negatives should lie below an IoU of 0.3: taking 0.5 costs mAP (5 points).",
         "+5",
         (TABLE_2, PICTURES_200, PICTURES_600),
         sign(minus("FT fc7", "FT fc7 neg 0.5"), paper=5.0, also=_with_more_pictures("fc7", "fc7 neg 0.5")),
@@ -461,7 +462,7 @@ METHOD = (
         "negatives-zero",
         "Section 2: the method",
         ("sec. 2.3",),
-        "Taking 0 instead of 0.3 costs 4 points.",
+        "Taking 0 instead of 0.3 costs mAP, too (4 points).",
         "+4",
         (TABLE_2, PICTURES_200, PICTURES_600),
         sign(minus("FT fc7", "FT fc7 neg 0"), paper=4.0, also=_with_more_pictures("fc7", "fc7 neg 0")),
@@ -545,8 +546,8 @@ def _layer_claim(layer: str) -> Claim:
         why={
             HOLDS: "Smaller than the paper's gain. The paper's labels hold it down here (App. B below)."
             + (
-                " On photographs it loses: 400 batches of 32 from 250 images are too little for a network "
-                "that saw a million, and another rounding of the same run moved it by 5 points."
+                " On photographs, a short schedule on few images settles little: the same run with another "
+                "rounding gave other signs (see the README)."
                 if layer == "pool5"
                 else ""
             ),
@@ -597,7 +598,8 @@ ABLATIONS = (
         (TABLE_2, VOC_2007),
         sign(minus("fc6", "fc7"), paper=paper_minus(_VOC_2007, "R-CNN fc6", "R-CNN fc7")),
         why={
-            HOLDS: "As in the paper, and by more: fc7 is closer to the pre-training's own classes.",
+            HOLDS: "As in the paper, and by more; perhaps because our fc7 is closer to the toys of the "
+            "pre-training.",
         },
     ),
     Claim(
@@ -719,7 +721,7 @@ ABLATIONS = (
         "box-regression",
         "Section 3: what the parts are worth",
         ("sec. 3.5", "Table 2", "App. C"),
-        "Box regression adds 3 to 4 points.",
+        "Box regression helps, by 3 to 4 points.",
         points(paper_minus(_VOC_2007, "R-CNN FT fc7 BB", "R-CNN FT fc7")),
         (TABLE_2, PHOTOGRAPHS, VOC_2007),
         sign(
@@ -728,8 +730,8 @@ ABLATIONS = (
             sample=minus("pool5 BB", "pool5", file=SAMPLE),
         ),
         why="On toys it gains less: pre-training shifted its crops and may have taught the quarter T-Net to "
-        "overlook what a regression needs. On photographs, with a network as it came, it gains more than in "
-        "the paper.",
+        "overlook what a regression needs. The photographs' figure is of a network that was not pre-trained "
+        "so.",
     ),
     Claim(
         "qualitative",

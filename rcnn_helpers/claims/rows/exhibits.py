@@ -317,13 +317,13 @@ FIGURES = (
                 8,
                 "Random",
                 "any test picture of ToyVOC (notebook 07)",
-                "Drawn at random, not picked; ToyVOC's.",
+                "Choose the picture, or let chance choose it: nobody has picked for you. ToyVOC's.",
             ),
             (
                 9,
                 "More random",
                 "any test picture of ToyVOC (notebook 07)",
-                "Drawn at random, not picked; ToyVOC's.",
+                "Choose the picture, or let chance choose it: nobody has picked for you. ToyVOC's.",
             ),
             (
                 10,

@@ -168,8 +168,8 @@ SEGMENTATION = (
         "a conjecture",
         (SEGMENT,),
         not_run,
-        why="The paper did not try it, and the table above keeps to its choice. `rcnn segment train "
-        "--weights` takes a fine-tuned network.",
+        why="The paper did not try it. Our networks are fine-tuned for detection in all rows above, so that "
+        "these do not tell what it is worth.",
     ),
 )
 
