@@ -31,6 +31,7 @@ import pandas as pd
 from IPython.display import Markdown, display
 
 from rcnn_helpers import plots, settings, widgets
+from rcnn_helpers.ablation.segmentation_table import segmentation_signs
 from rcnn_helpers.boxes import iou
 from rcnn_helpers.course import meet, open_course, predict
 from rcnn_helpers.datasets.voc import VOID
@@ -344,8 +345,8 @@ plots.show(
 # %% [markdown]
 # *Reading:* full sees the surroundings, a shadow, a floor under the wheels; fg sees the outline, so that a wing is a wing
 # even as a silhouette. And each is blind to something. Two regions can have nearly the same **box** and quite different
-# **shapes**: a whole toy, and a piece of the floor that happens to surround it. Here are the two, of all test pictures,
-# with which full has the hardest time: boxes of an IoU of 0.8 or more, and overlaps with an object as different as can be.
+# **shapes**. Here are the two, of thirty test pictures, with which full must have the hardest time: boxes with an IoU of
+# 0.8 or more, and overlaps with an object as different as can be.
 
 
 # %%
@@ -429,11 +430,13 @@ predict("10 regression", "The features that predict overlap best", choices=list(
 
 
 # %%
+stores = {split: course.region_features(split) for split in ("trainval", "test")}  # kept on disk
+
+
 def rows_of(split, image_ids, kind):
     """Features of all regions of some pictures, and their overlaps with each class."""
-    kept, store = course.regions(split), course.region_features(split)
-    dataset = course.dataset(split)
-    features = [store.read(image_id, kind=kind, layer="fc6") for image_id in image_ids]
+    kept, dataset = course.regions(split), course.dataset(split)
+    features = [stores[split].read(image_id, kind=kind, layer="fc6") for image_id in image_ids]
     overlaps = [class_overlaps(kept[i], *dataset.segmentation(i), len(classes)) for i in image_ids]
     return np.concatenate(features), np.concatenate(overlaps)
 
@@ -521,7 +524,7 @@ print("the six pixels:", paste_regions(row, [1, 2, 3], [0.8, 0.6, 0.4], 0.5)[0].
 # %%
 def scored(image_id):
     """The regions of a test picture, and what the regressors say of each for each class."""
-    features = region_store.read(image_id, kind=segmenter.features, layer=segmenter.layer)
+    features = stores["test"].read(image_id, kind=segmenter.features, layer=segmenter.layer)
     return proposed[image_id], segmenter.regressors_.predict(features)
 
 
@@ -534,7 +537,7 @@ def pasted_into(image_id):
     ]
 
 
-region_store, pasting = course.region_features("test"), segmenter.pasting_
+pasting = segmenter.pasting_
 print(
     f"Chosen on training pictures: a region needs a score above {pasting.threshold:.2f}, and goes if its mask has an IoU "
     f"above {pasting.nms_iou:.2f} with a better one's"
@@ -674,103 +677,75 @@ print(
 # 2. fg is slightly better than full (with fc6): the masked shape is a stronger signal;
 # 3. **full+fg is best by far**, 4.2 points above the next: the context that full brings is highly informative.
 #
-# Ours was trained anew with three seeds: other pictures of ToyVOC and a network fine-tuned anew for each. O2P is what
-# section 8 explains. The numbers are read from the file that `rcnn segment` writes.
+# Ours was trained anew with every seed: another ToyVOC and another fine-tuning of the network. O2P is what section 8
+# explains. The numbers are read from the file that `rcnn segment table` writes.
 #
-# **Predict.** Which of the claims hold here, with every seed?
+# **Predict.** Which of the claims hold here, whatever the seed?
 
 # %%
-predict(
-    "10 full+fg",
-    "full+fg against the better of full and fg (fc6)",
-    choices=["always better", "mixed", "never better"],
-)
-predict("10 fc6", "fc6 against fc7, with full+fg", choices=["always better", "mixed", "never better"])
+outcomes = ["always better", "mixed", "never better"]
+predict("10 full+fg", "full+fg against full, with fc6", choices=outcomes)
+predict("10 fg", "fg against full, with fc6", choices=outcomes)
+predict("10 fc6", "fc6 against fc7, with full+fg", choices=outcomes)
 
 # %%
 paper5 = pd.read_csv(settings.data_dir() / "paper" / "table5_voc2011_val_segmentation_mean.csv")
 paper5 = paper5.melt("features", var_name="layer", value_name="mean").dropna()
 paper5.loc[paper5.features == "O2P", "layer"] = ""
-ours5 = pd.read_csv(settings.data_dir() / "results" / "segmentation_toyvoc.csv").fillna({"layer": ""})
+results = settings.data_dir() / "results" / "segmentation_toyvoc.csv"
+if results.exists():
+    ours5 = pd.read_csv(results).fillna({"layer": ""})
+    panels = {"paper: VOC 2011 val": paper5, f"ours: ToyVOC, {ours5.seed.nunique()} seeds": ours5}
+    means = ours5.groupby(["features", "layer"])["mean"].mean()
+else:
+    print("rcnn segment table has not been run yet; the paper's figures alone are shown")
+    panels, means = {"paper: VOC 2011 val": paper5}, pd.Series(dtype=float)
 plots.show(
-    figures.features_figure({"paper: VOC 2011 val": paper5, "ours: ToyVOC test, three seeds": ours5}),
+    figures.features_figure(panels),
     quality=60,
     alt="Mean accuracy by features and layer. Paper: "
     + ", ".join(f"{r.features} {r.layer} {r.mean:.1f}" for r in paper5.itertuples(index=False))
     + ". Ours, mean of the seeds: "
-    + ", ".join(
-        f"{' '.join(key)} {value:.1f}"
-        for key, value in ours5.groupby(["features", "layer"])["mean"].mean().items()
-    ),
+    + ", ".join(f"{' '.join(key)} {value:.1f}" for key, value in means.items()),
 )
-ours5.pivot_table(index=["features", "layer"], columns="seed", values="mean", sort=False).round(1)
-
-
-# %%
-def differences(better, worse):
-    """How much one row of our table is above another, seed by seed, in points; rows are (features, layer)."""
-    by_seed = {key: rows.set_index("seed")["mean"] for key, rows in ours5.groupby(["features", "layer"])}
-    return (by_seed[better] - by_seed[worse]).dropna()
-
-
-def verdict_of(values):
-    """In the words of the prediction."""
-    return "always better" if (values > 0).all() else "never better" if (values <= 0).all() else "mixed"
-
-
-paper_by = paper5.set_index(["features", "layer"])["mean"]
-claims = {
-    "fc6 above fc7, full": (("full", "fc6"), ("full", "fc7")),
-    "fc6 above fc7, fg": (("fg", "fc6"), ("fg", "fc7")),
-    "fc6 above fc7, full+fg": (("full+fg", "fc6"), ("full+fg", "fc7")),
-    "fg above full, fc6": (("fg", "fc6"), ("full", "fc6")),
-    "full+fg above full, fc6": (("full+fg", "fc6"), ("full", "fc6")),
-    "full+fg above fg, fc6": (("full+fg", "fc6"), ("fg", "fc6")),
-    "full+fg above O2P, fc6": (("full+fg", "fc6"), ("O2P", "")),
-}
-rows = []
-for claim, (better, worse) in claims.items():
-    points = differences(better, worse)
-    rows.append(
-        (
-            claim,
-            paper_by[better] - paper_by[worse],
-            points.mean(),
-            points.min(),
-            points.max(),
-            f"{(points > 0).sum()} of {len(points)}",
-        )
+if results.exists():
+    display(
+        ours5.pivot_table(index=["features", "layer"], columns="seed", values="mean", sort=False).round(1)
     )
-signs = pd.DataFrame(
-    rows, columns=["claim", "paper", "ours, mean", "least", "most", "seeds with this sign"]
-).set_index("claim")
-of_both = pd.concat(
-    [differences(("full+fg", "fc6"), ("full", "fc6")), differences(("full+fg", "fc6"), ("fg", "fc6"))], axis=1
-).min(axis=1)
-meet("10 full+fg", verdict_of(of_both))
-meet("10 fc6", verdict_of(differences(("full+fg", "fc6"), ("full+fg", "fc7"))))
-signs.round(1)
-
-# %%
-holds = [claim for claim, row in signs.iterrows() if row["least"] > 0]
-fails = [claim for claim, row in signs.iterrows() if row["most"] < 0]
-open_ones = [claim for claim in signs.index if claim not in holds + fails]
-display(
-    Markdown(
-        "With **every** seed as in the paper: "
-        + ("; ".join(holds) or "none")
-        + ". The other way round with every seed: "
-        + ("; ".join(fails) or "none")
-        + ". Sometimes so, sometimes not: "
-        + ("; ".join(open_ones) or "none")
-        + "."
-    )
-)
 
 # %% [markdown]
-# *Reading:* three seeds are few. A difference whose sign is the same in all three could still be chance: with no
-# difference at all it happens once in four times (1/4 for either sign). So look at the size as well: how large is the
-# difference beside the spread of one row over the seeds?
+# The claims as differences **within** a seed: both sides of a comparison meet the same pictures and the same network.
+# Small black marks in the figure are the seeds; the table says whether they agree.
+
+# %%
+signs = segmentation_signs(ours5) if results.exists() else pd.DataFrame(columns=["compared"])
+for name, compared in (
+    ("10 full+fg", "full+fg fc6 - full fc6"),
+    ("10 fg", "fg fc6 - full fc6"),
+    ("10 fc6", "full+fg fc6 - full+fg fc7"),
+):
+    for row in signs[signs.compared == compared].itertuples():
+        meet(name, outcomes[0 if row.smallest > 0 else 2 if row.largest <= 0 else 1])
+signs.drop(columns=["claim", "source"], errors="ignore").set_index("compared").round(1)
+
+# %%
+if len(signs):
+    by_verdict = signs.groupby("verdict")["compared"].apply("; ".join)
+    display(
+        Markdown(
+            "**Holds** with every seed: "
+            + by_verdict.get("holds", "nothing")
+            + ". **Does not hold** with any: "
+            + by_verdict.get("does not hold", "nothing")
+            + ". **Undecided**, as the seeds disagree: "
+            + by_verdict.get("undecided", "nothing")
+            + "."
+        )
+    )
+
+# %% [markdown]
+# *Reading:* three seeds are few. Without any true difference, all three signs agree in one case of four. So look at the
+# size as well: how large is a difference beside its spread?
 #
 # ## 8. The others: Tables 6 and 7, and O2P
 #
@@ -880,7 +855,8 @@ print(
 # ## 9. Your own pictures, your own regions
 #
 # ```
-# rcnn segment PHOTO.jpg --model MODEL --out FOLDER
+# rcnn segment train --voc DIR --split trainval --out MODEL
+# rcnn segment run PHOTO.jpg --model MODEL --out FOLDER
 # ```
 #
 # Regions may come from anywhere: `regions_from_masks` takes masks by CPMC, a graph cut or a model of today. Features,

@@ -1,6 +1,7 @@
 """The first cell of a notebook: what is in the cache, what is missing, and what it costs."""
 
 import dataclasses
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -207,6 +208,54 @@ def test_units_are_indexed_once_for_each_network(data, monkeypatch):
     assert course.unit_index("pre-trained") == "loaded" and len(built) == 3
     with pytest.raises(SettingsError, match="no units of a 'dreamt' network"):
         course.unit_index("dreamt")
+
+
+def test_label_maps_are_made_once_for_these_weights_and_kept(data, monkeypatch):
+    from rcnn_helpers.segmentation import segmenter
+
+    calls = []
+
+    class Segmenter:
+        def __init__(self, network, *, max_regions):
+            self.made_of = network.fingerprint, max_regions
+
+        def fit(self, dataset, *, regions, cache, progress):
+            calls.append(("fit", *self.made_of, dataset.ids, regions.split))
+
+        def save(self, path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.touch()
+
+        def segment_dataset(self, dataset, *, regions, cache, progress):
+            calls.append(("segment", dataset.ids, regions.split))
+            return {"test_0": np.array([[0, 1, 255]], np.uint8)}
+
+        @classmethod
+        def load(cls, path, device):
+            calls.append("load")
+            return cls(SimpleNamespace(fingerprint="loaded"), max_regions=0)
+
+    def opened(seed=0):
+        course = _course_with_random_weights(data, seed=seed)
+        monkeypatch.setattr(
+            course, "regions", lambda split: SimpleNamespace(split=split, folder=Path("0123456789abcdef"))
+        )
+        return course
+
+    monkeypatch.setattr(segmenter, "Segmenter", Segmenter)
+    course = opened()
+    assert course.missing(["segmentation"]) == ["segmentation"]
+    course.compute("segmentation")
+    thirty = 30  # a fifth of the profile's proposals
+    assert calls == [
+        ("fit", course.network.fingerprint, thirty, ["train_0"], "trainval"),
+        ("segment", ["test_0"], "test"),
+    ]
+    again = opened()
+    assert again.missing(["segmentation"]) == []
+    assert again.segmentations["test_0"].tolist() == [[0, 1, 255]] and len(calls) == 2
+    assert again.segmenter.made_of == ("loaded", 0) and calls[2:] == ["load"]
+    assert opened(seed=1).missing(["segmentation"]) == ["segmentation"]
 
 
 def test_the_pictures_of_several_splits_are_one_data_set():
