@@ -676,7 +676,7 @@ def test_the_command_draws_toyvoc_with_each_seed(open_tiny, tmp_path, measured, 
     assert opened[0] == ("smoke", 0, {"train": 430, "val": 70, "test": 100})
 
 
-def test_the_commands_batch_size_goes_to_fine_tuning(open_tiny, tmp_path, monkeypatch):
+def test_the_commands_schedule_goes_to_fine_tuning(open_tiny, tmp_path, monkeypatch):
     from rcnn_helpers import ablation
 
     def stop(rows, *, finetune_settings, **options):
@@ -694,9 +694,11 @@ def test_the_commands_batch_size_goes_to_fine_tuning(open_tiny, tmp_path, monkey
         "--cache",
         str(tmp_path),
     ]
-    assert main([*arguments, "--batch-size", "40", "--steps", "6"]) == 1
+    schedule = ["--lr", "0.002", "--lr-drop-every", "5"]
+    assert main([*arguments, "--batch-size", "40", "--steps", "6", *schedule]) == 1
     chosen = given["quarter_tnet"]
     assert (chosen.batch_size, chosen.positives, chosen.steps) == (40, 10, 6)
+    assert (chosen.lr, chosen.lr_drop_every) == (0.002, 5)
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from rcnn_helpers import settings
 from rcnn_helpers.cli.data import class_list, require_classes, some_images, training_images
-from rcnn_helpers.cli.fine_tuning import positives_of
+from rcnn_helpers.cli.fine_tuning import positives_of, schedule_options
 from rcnn_helpers.cli.options import NETWORKS, TABLES, add_parser, data_options, device_options, positive
 from rcnn_helpers.cli.output import provenance, save_json
 from rcnn_helpers.errors import SettingsError
@@ -107,6 +107,8 @@ def finetune_settings(rows, options) -> dict:
 
     changes = {
         "steps": options.steps,
+        "lr": options.lr,
+        "lr_drop_every": options.lr_drop_every,
         "batch_size": options.batch_size,
         "positives": positives_of(options.batch_size),
     }
@@ -189,13 +191,7 @@ def comparison_options(parser) -> None:
         metavar="[NETWORK=]FILE",
         help="pre-trained weights; with NETWORK= for one of several networks",
     )
-    parser.add_argument("--steps", type=positive, metavar="N", help="steps of fine-tuning")
-    parser.add_argument(
-        "--batch-size",
-        type=positive,
-        metavar="N",
-        help="windows of a step of fine-tuning, a quarter of them positives (default: the network's)",
-    )
+    schedule_options(parser)
     parser.add_argument("--proposals", type=positive, metavar="N", help="boxes an image")
     parser.add_argument(
         "--metric", default="11point", choices=["11point", "101point", "area"], help="(default: 11point)"

@@ -144,6 +144,26 @@ def positives_of(batch_size: int | None) -> int | None:
     return None if batch_size is None else max(1, batch_size // 4)
 
 
+def schedule_options(parser) -> None:
+    """How long, how fast and on how many windows at a time a network is fine-tuned."""
+    parser.add_argument("--steps", type=positive, metavar="N", help="batches (default: the network's)")
+    parser.add_argument(
+        "--lr",
+        type=float,
+        metavar="R",
+        help="first learning rate (default: the network's, the paper's is 0.001)",
+    )
+    parser.add_argument(
+        "--lr-drop-every",
+        type=positive,
+        metavar="N",
+        help="steps until it falls to a tenth, again and again",
+    )
+    parser.add_argument(
+        "--batch-size", type=positive, metavar="N", help="windows a batch (default: the network's)"
+    )
+
+
 def add(commands) -> None:
     """Add the parsers of these commands."""
     parser = add_parser(
@@ -180,22 +200,7 @@ def add(commands) -> None:
         metavar="N",
         help="boxes an image (default: %(default)s)",
     )
-    parser.add_argument("--steps", type=positive, metavar="N", help="batches (default: the network's)")
-    parser.add_argument(
-        "--lr",
-        type=float,
-        metavar="R",
-        help="first learning rate (default: the network's, the paper's is 0.001)",
-    )
-    parser.add_argument(
-        "--lr-drop-every",
-        type=positive,
-        metavar="N",
-        help="steps until it falls to a tenth, again and again",
-    )
-    parser.add_argument(
-        "--batch-size", type=positive, metavar="N", help="windows a step (default: the network's)"
-    )
+    schedule_options(parser)
     parser.add_argument(
         "--positives",
         type=positive,
