@@ -7,6 +7,7 @@ import pytest
 from scipy.io import savemat
 
 from rcnn_helpers.candidates import Candidates, suppress, suppress_scores
+from rcnn_helpers.cli import main
 from rcnn_helpers.datasets import ilsvrc
 from rcnn_helpers.datasets.balanced_split import class_counts
 from rcnn_helpers.datasets.ilsvrc import ILSVRCDataset, read_blacklist, read_class_names
@@ -93,6 +94,14 @@ def test_val_is_read_at_a_width_of_500(root):
     assert dataset.image(SECOND).shape == (150, 500, 3)
     assert len(dataset.annotation(SECOND)) == 0
     np.testing.assert_array_equal(class_counts(dataset), [[1, 1], [0, 0]])
+
+
+def test_the_command_divides_val(root, tmp_path):
+    assert main(["split", "--ilsvrc", str(root), "--out", str(tmp_path / "lists")]) == 0
+    halves = [
+        ILSVRCDataset(root, f"val{i}", list_file=tmp_path / "lists" / f"val{i}.txt").ids for i in (1, 2)
+    ]
+    assert sorted(sum(halves, [])) == [FIRST, SECOND]
 
 
 def test_images_can_stay_as_they_are(root):
