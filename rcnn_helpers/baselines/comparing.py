@@ -74,9 +74,9 @@ class Contestant:
 
 # What was best on ToyVOC's val of seed 0, trained on train (see `rcnn baselines --split train --test-split val`).
 _HANDMADE: dict[str, tuple[type[Descriptor], float]] = {
-    "raw": (RawPixels, 1e-3),
-    "hog": (HOG, 1e-3),
-    "bow": (BagOfWords, 1e-3),
+    "raw": (RawPixels, 1e-2),
+    "hog": (HOG, 1e-2),
+    "bow": (BagOfWords, 1e-2),
 }
 HANDMADE = tuple(_HANDMADE)
 
