@@ -4,8 +4,9 @@ import cv2
 import numpy as np
 
 from rcnn_helpers.boxes import as_boxes, iou
-from rcnn_helpers.drawing import STYLES, draw_boxes, paint_segments, rgb
+from rcnn_helpers.drawing import STYLES, draw_boxes, paint_segments
 from rcnn_helpers.errors import DisplayError
+from rcnn_helpers.segmentation.painting import outline_mask
 from rcnn_helpers.settings import MATCH_IOU
 from rcnn_helpers.widgets.controls import checkbox, int_slider
 from rcnn_helpers.widgets.explorer import Explorer
@@ -48,7 +49,7 @@ class MergeScrubber(Explorer):
         picture = draw_boxes(view.image, view.scaled(tree.boxes[[joined]]), styles="best")
         outlines = sorted([(first, "yellow"), (second, "sky")], key=lambda outline: -tree.sizes[outline[0]])
         for node, colour in outlines:  # the smaller one on top
-            _outline_region(picture, labels == node, colour)
+            picture = outline_mask(picture, labels == node, colour)
         return picture, text + (
             f"Joined next: regions of {tree.sizes[first]} and {tree.sizes[second]} pixels (outlined in yellow and "
             f"blue), similarity {tree.similarity[n_merges]:.2f}."
@@ -112,12 +113,3 @@ class ProposalBrowser(Explorer):
         lines = draw_boxes(self._view.image, boxes, colours="white", line_width=1)
         strength = 0.6 if n_boxes <= 100 else 0.35
         return cv2.addWeighted(self._view.image, 1 - strength, lines, strength, 0)
-
-
-def _outline_region(picture, mask, colour):
-    """Draw the border of a mask, given at any resolution, over a picture."""
-    height, width = picture.shape[:2]
-    mask = cv2.resize(mask.astype(np.uint8), (width, height), interpolation=cv2.INTER_NEAREST)
-    contours, _ = cv2.findContours(mask, cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE)
-    cv2.drawContours(picture, contours, -1, (0, 0, 0), 5)
-    cv2.drawContours(picture, contours, -1, rgb(colour), 3)
