@@ -74,10 +74,9 @@ print(
 # features and SVM weights and non-maximum suppression" (sec. 2.2). A further class is a further column.
 #
 # **By hand.** One region and one class: 4,096 multiplications and as many additions. So 2,000 regions and 100,000
-# classes make $2 \cdot 2000 \cdot 4096 \cdot 10^5 = 1.6 \cdot 10^{12}$ operations. A core of a laptop does some $5
-# \cdot 10^{10}$ a second: half a minute. The paper says 10 seconds on a multi-core CPU, in 2014. The weights are
-# $4096 \cdot 10^5$ numbers of four bytes: 1.64 billion bytes, or 1.5 GB if a GB is $2^{30}$ bytes, the paper's
-# figure.
+# classes make $2 \cdot 2000 \cdot 4096 \cdot 10^5 = 1.6 \cdot 10^{12}$ operations. A core of a laptop does some
+# $5 \cdot 10^{10}$ a second: half a minute. The paper says 10 seconds on a multi-core CPU, in 2014. The weights are
+# $4096 \cdot 10^5$ numbers of four bytes: 1.64 billion bytes, or 1.5 GB if a GB is $2^{30}$ bytes, the paper's figure.
 #
 # **Predict.** Our detector has twelve classes and a small network. Of the time between the proposals and the
 # detections of one picture, which share is spent on what knows a class: the product and suppression?
