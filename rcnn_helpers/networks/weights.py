@@ -7,7 +7,6 @@ build tensors and containers and nothing else), and Caffe's ``.caffemodel``.
 import hashlib
 import pickle
 import re
-import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -68,15 +67,7 @@ def _read_state_dict(path):
             f"code ({_first_line(error)}). Save a plain state dict with torch.save(model.state_dict(), ...) "
             "or a safetensors file, from a program you trust"
         ) from None
-    except (
-        RuntimeError,
-        EOFError,
-        OSError,
-        ValueError,
-        KeyError,
-        AttributeError,
-        zipfile.BadZipFile,
-    ) as error:
+    except Exception as error:  # whatever a damaged file makes PyTorch raise
         raise WeightsError(
             f"{path} is damaged or no PyTorch file ({_first_line(error)}); fetch or write it again"
         ) from None

@@ -95,6 +95,26 @@ def tensors() -> dict[str, np.ndarray]:
     return {"fc7.weight": np.eye(4, dtype=np.float32), "fc7.bias": np.ones(4, np.float16)}
 
 
+def varint(value: int) -> bytes:
+    """A whole number as protocol buffers write it."""
+    low, rest = value & 0x7F, value >> 7
+    return bytes([low | 0x80]) + varint(rest) if rest else bytes([low])
+
+
+def field(number: int, content: bytes) -> bytes:
+    return varint(number << 3 | 2) + varint(len(content)) + content
+
+
+def caffemodel() -> bytes:
+    """One convolution with its biases, in the newer of Caffe's two forms."""
+    blobs = b"".join(
+        field(7, field(7, field(1, b"".join(map(varint, values.shape)))) + field(5, values.tobytes()))
+        for values in (np.ones((4, 3, 3, 3), np.float32), np.ones(4, np.float32))
+    )
+    layer = field(1, b"conv1") + field(2, b"Convolution") + field(4, b"conv1") + blobs
+    return field(1, b"CaffeNet") + field(100, layer)
+
+
 def boxes_file(path: Path) -> None:
     with open(path, "wb") as file:
         np.save(file, as_boxes([[0, 0, 4, 5], [1, 2, 3, 4]]))
@@ -135,6 +155,7 @@ READERS = {
         ),
         read_weights,
     ),
+    "caffemodel": ("a.caffemodel", caffemodel, read_weights),
     "proposals": ("a.npy", lambda: through_file(boxes_file), _read_boxes),
     "JSON": ("a.json", lambda: json.dumps(COCO_ANNOTATIONS).encode(), read_json),
 }
@@ -187,12 +208,21 @@ def replace_value(content, rng):
     return content[: chosen.start()] + value + content[chosen.end() :]
 
 
+def damage_header(content, rng):
+    """Of a safetensors file: something unexpected in the header, whose length is put right."""
+    length = int.from_bytes(content[:8], "little")
+    if not 0 < length <= len(content) - 8:
+        return turn_bits(content, rng)
+    header = replace_value(content[8 : 8 + length], rng)
+    return len(header).to_bytes(8, "little") + header + content[8 + length :]
+
+
 def piece(content, rng):
     first = rng.randrange(len(content) + 1)
     return first, min(len(content), first + rng.choice((1, 8, 100)))
 
 
-WAYS = (turn_bits, cut_off, cut_out, double, insert, replace_value, replace_value)
+WAYS = (turn_bits, cut_off, cut_out, double, insert, replace_value, replace_value, damage_header)
 
 
 @pytest.mark.parametrize("kind", READERS)
