@@ -1,7 +1,5 @@
 """Rows of section 4: the two hundred classes of ILSVRC2013, and OverFeat."""
 
-from dataclasses import replace
-
 from rcnn_helpers.claims.finding import (
     Difference,
     illustrated,
@@ -10,7 +8,7 @@ from rcnn_helpers.claims.finding import (
     rule,
     sign,
 )
-from rcnn_helpers.claims.model import HOLDS, REVERSE, UNDECIDED, Claim
+from rcnn_helpers.claims.model import HOLDS, REVERSE, UNDECIDED, Claim, Finding
 from rcnn_helpers.claims.results import Missing, Results, by_seed, matching
 from rcnn_helpers.claims.rows.commands import (
     DENSE,
@@ -275,11 +273,11 @@ ILSVRC = (
 )
 
 
-def _no_difference(results: Results):
-    difference = _step(_FULL, _HALF)
-    finding = sign(difference, paper=_paper_step(_FULL, _HALF))(results)
-    close = finding.verdict == UNDECIDED and abs(finding.difference) < 1
-    return replace(finding, verdict=HOLDS if close else REVERSE)
+def _no_difference(results: Results) -> Finding:
+    """Whether two rows are as good as the same; such a difference speaks neither left nor right of zero."""
+    found = sign(_step(_FULL, _HALF))(results)
+    close = found.verdict == UNDECIDED and abs(found.difference) < 1
+    return Finding(HOLDS if close else REVERSE, toyvoc=found.toyvoc)
 
 
 def _dense_is_faster(results: Results) -> tuple[str, bool]:
