@@ -142,7 +142,7 @@ def best_regions(features, weights, *, k: int = BEST, bias=None, chunk: int = CH
     Returns
     -------
     regions : int32 [C, min(k, N)]
-        Indices of each class's best regions, best first; of equal scores the first region's.
+        Indices of each class's best regions, best first, and of equal scores in the regions' order.
     scores : float32 [C, min(k, N)]
     """
     return _collect(
@@ -198,11 +198,12 @@ def measure(
     Returns
     -------
     DataFrame with a row for each precision and number of classes
-        precision, classes, regions, features, threads; ``seconds`` of the product; ``seconds_best`` of choosing
-        each class's best regions after it; ``gflops``, multiplications and additions in 10^9 a second;
-        ``weights_gib``; ``all_scores_gib``, what the scores would take if they stood in memory at once; and
-        ``peak_gib``, the most that the process held beyond what it held before features and weights were drawn
-        (NaN where the system does not tell).
+        precision, classes, regions, features, threads; ``seconds`` of the product, and ``cpu_seconds``, the time
+        that processors worked on it (less where the machine does other work, more with several threads);
+        ``seconds_best`` of choosing each class's best regions after it; ``gflops``, multiplications and
+        additions in 10^9 a second; ``weights_gib``; ``all_scores_gib``, what the scores would take if they stood
+        in memory at once; and ``peak_gib``, the most that the process held beyond what it held before features
+        and weights were drawn (NaN where the system does not tell).
 
     Raises
     ------
@@ -236,12 +237,13 @@ def _measure_one(n_classes, n_regions, n_features, precision, chunk, k, seed) ->
     times = [_time_best(features, weights, k, chunk)]
     while len(times) < _REPEATS and times[0][0] < _SHORT:
         times.append(_time_best(features, weights, k, chunk))
-    seconds, seconds_best = np.median(times, axis=0)
+    seconds, cpu_seconds, seconds_best = np.median(times, axis=0).tolist()
     return {
         "regions": n_regions,
         "features": n_features,
-        "seconds": float(seconds),
-        "seconds_best": float(seconds_best),
+        "seconds": seconds,
+        "cpu_seconds": cpu_seconds,
+        "seconds_best": seconds_best,
         "gflops": 2 * n_classes * n_features * n_regions / seconds / 1e9,
         "weights_gib": memory_needed(
             n_classes, n_features, bytes_per_number=2 + 2 * (precision == "float32")
@@ -266,23 +268,24 @@ def _random_weights(n_classes, n_features, precision, chunk, rng):
     return weights
 
 
-def _time_best(features, weights, k, chunk) -> tuple[float, float]:
-    """Seconds of the product, and of choosing the best regions of its scores."""
-    in_product = 0.0
+def _time_best(features, weights, k, chunk) -> tuple[float, float, float]:
+    """Seconds of the product, processor time of the product, and seconds of choosing the best regions."""
+    in_product, of_processors = 0.0, 0.0
 
     def timed(chunks):
-        nonlocal in_product
+        nonlocal in_product, of_processors
         while True:
-            started = time.perf_counter()
+            started, processors = time.perf_counter(), time.process_time()
             found = next(chunks, None)
             in_product += time.perf_counter() - started
+            of_processors += time.process_time() - processors
             if found is None:
                 return
             yield found
 
     started = time.perf_counter()
     _collect(timed(scores_in_chunks(features, weights, chunk=chunk)), len(weights), len(features), k)
-    return in_product, time.perf_counter() - started - in_product
+    return in_product, of_processors, time.perf_counter() - started - in_product
 
 
 @contextmanager

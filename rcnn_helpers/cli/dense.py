@@ -54,10 +54,9 @@ def _sides(options):
         from rcnn_helpers.course.workspace import Course
 
         course = Course(options.profile, device=options.device)
-        found = {"proposals": course.proposals("test")}
-        if options.max_images is None:
-            found["detections"] = course.detections
-        return course.detector, course.trainval, course.test, found
+        train = training_images(course.trainval, options.max_training_images)
+        found = {"proposals": course.proposals("test"), "detections": course.detections}
+        return course.detector, train, course.test, found
     from rcnn_helpers.detector import RCNN
 
     if options.model is not None:
@@ -99,6 +98,7 @@ def scaling(options) -> None:
         "classes",
         "threads",
         "seconds",
+        "cpu_seconds",
         "seconds_best",
         "gflops",
         "weights_gib",
@@ -107,7 +107,8 @@ def scaling(options) -> None:
     print(f"{options.regions} regions of {options.features} features")
     print(frame[columns].round(3).to_string(index=False))
     print(
-        "seconds: the product; seconds_best: choosing each class's best regions after it. A GiB is 2**30 bytes.\n"
+        "seconds: the product, on the clock and of processors; seconds_best: choosing each class's best regions\n"
+        "after it. A GiB is 2**30 bytes.\n"
         "The paper (sec. 2.2): 10 s and 1.5 GB for 100,000 classes; UVA's features would take "
         f"{engine.memory_needed(100_000, 360_000):.0f} GB."
     )

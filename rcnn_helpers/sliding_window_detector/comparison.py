@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Mapping
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -40,9 +41,9 @@ def compare(
     proposals : mapping from image id to float32 [N, 4], optional
         Of the test images; by default selective search's.
     detections : Detections, optional
-        The R-CNN's on `test`, if they are there already.
+        The R-CNN's on `test`, or on more images, if they are there already.
     cache : path, optional
-        Folder for proposals and features of training windows.
+        Folder for proposals, features of training windows and what is found, so that an interrupted call goes on.
     n_timed : int
         Images, spread over `test`, that each detector searches by itself to be timed.
     metric : str
@@ -76,11 +77,12 @@ def compare(
         )
     if detections is None:
         detections = rcnn.detect_dataset(test, proposals=proposals, progress=progress)
+    detections = _of_images(detections, test.ids)
     sizes = {image_id: _size(test, image_id) for image_id in test.ids}
     regions = {"proposals": proposals} | dict.fromkeys(
         detectors, {image_id: dense.windows(*size) for image_id, size in sizes.items()}
     )
-    found = detect_with(list(detectors.values()), test, progress=progress)
+    found = detect_with(list(detectors.values()), test, cache=cache, progress=progress)
     found = {"proposals": detections} | dict(zip(detectors, found, strict=True))
     seconds = _timed({"proposals": rcnn} | detectors, test, n_timed)
     rows = []
@@ -98,6 +100,15 @@ def compare(
             }
         )
     return pd.DataFrame(rows)
+
+
+def _of_images(detections: Detections, image_ids) -> Detections:
+    """Those on some of the images only."""
+    place = {image_id: index for index, image_id in enumerate(image_ids)}
+    new_index = np.array([place.get(image_id, -1) for image_id in detections.image_ids], dtype=np.int32)
+    index = new_index[detections.image_index]
+    found = detections.select(index >= 0)
+    return replace(found, image_ids=tuple(image_ids), image_index=index[index >= 0])
 
 
 def _size(dataset, image_id) -> tuple[int, int]:

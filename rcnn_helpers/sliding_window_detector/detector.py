@@ -1,25 +1,27 @@
 """The detector: dense windows in place of proposals, and everything else as in R-CNN."""
 
+import copy
 import hashlib
 import json
 import time
+import zlib
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import numpy as np
 
 from rcnn_helpers import settings
-from rcnn_helpers.bbox_regression import BoxRegressors, regress_within
 from rcnn_helpers.boxes import iou
 from rcnn_helpers.candidates import Candidates, best_thresholds, suppress
+from rcnn_helpers.datasets.training_mix import fully_annotated
 from rcnn_helpers.detector import LONGEST_SIDE, RCNN
 from rcnn_helpers.errors import SettingsError
 from rcnn_helpers.evaluation import Detections, evaluate
 from rcnn_helpers.feature_store import FeatureStore, choose_precision, digest_inputs
 from rcnn_helpers.images import shrink_to_fit
-from rcnn_helpers.pool5 import from_pool5, probabilities_from_pool5
+from rcnn_helpers.pool5 import from_pool5
 from rcnn_helpers.sliding_window_detector.features import TILE, dense_pool5, pool5_of_boxes
 from rcnn_helpers.sliding_window_detector.windows import (
     ASPECT_RATIOS,
@@ -29,44 +31,12 @@ from rcnn_helpers.sliding_window_detector.windows import (
     pyramid,
     window_geometry,
 )
-from rcnn_helpers.training_regions import TrainingRegions, regression_chunks
+from rcnn_helpers.storage import atomic_write
 
 # Windows of a picture that `fit` learns from: as many as the course has proposals.
 TRAINING_WINDOWS = 1000
 # Windows from this IoU with an object on are kept for training before others are: regression needs them (App. C).
 _NEAR = 0.5
-
-
-@dataclass(frozen=True)
-class Scorer:
-    """What follows the network: scores of windows, and where their boxes move.
-
-    Attributes
-    ----------
-    svms : svm.LinearSVMs or None
-        None where the network's own classifier scores (App. B).
-    feature_scale : float
-        Factor for the SVMs' features.
-    regressors : bbox_regression.BoxRegressors or None
-    pool5_scale : float
-        Factor for the regressors' features.
-    thresholds : float32 [C]
-        Score from which on `DenseDetector.detect` reports a class.
-    """
-
-    svms: object
-    feature_scale: float
-    regressors: BoxRegressors | None
-    pool5_scale: float
-    thresholds: np.ndarray
-
-    def boxes(self, boxes: np.ndarray, pool5: np.ndarray, height: int, width: int) -> np.ndarray:
-        """Where each class moves each window, float32 [N, C, 4]; without regression they stay, [N, 4]."""
-        if self.regressors is None:
-            return boxes
-        targets = self.regressors.predict_all(pool5 * np.float32(self.pool5_scale))
-        repeated = np.repeat(boxes, targets.shape[1], axis=0)
-        return regress_within(repeated, targets.reshape(-1, 4), height, width).reshape(targets.shape)
 
 
 class DenseDetector:
@@ -85,10 +55,9 @@ class DenseDetector:
 
     Attributes
     ----------
+    rcnn : RCNN
+        The one given or, after `fit`, a copy of it with other SVMs, box regression and thresholds.
     geometry : WindowGeometry
-    classes_ : tuple of str
-    scorer_ : Scorer
-        SVMs and box regression; of the R-CNN, or from `fit`.
     seconds_ : dict from stage to seconds
         Wall time of each stage of the last `fit`.
     """
@@ -116,11 +85,11 @@ class DenseDetector:
         self.tile = tile
         self.seconds_: dict[str, float] = {}
         self.levels(1, 1)  # refuses options out of range before any work is done
-        if hasattr(rcnn, "thresholds_"):
-            self.classes_ = rcnn.classes_
-            self.scorer_ = Scorer(
-                rcnn.svms_, rcnn.feature_scale_, rcnn.regressors_, rcnn.pool5_scale_, rcnn.thresholds_
-            )
+
+    @property
+    def classes_(self) -> tuple[str, ...]:
+        """The classes that the R-CNN was trained for."""
+        return self.rcnn.classes_
 
     # -- windows -------------------------------------------------------------------------------------------
 
@@ -175,11 +144,9 @@ class DenseDetector:
             with TemporaryDirectory(prefix="rcnn-") as folder:
                 return self.fit(dataset, cache=folder, n_windows=n_windows, progress=progress)
         store = self._fill_store(dataset, Path(cache), n_windows, progress)
-        self.seconds_["features"] = time.perf_counter() - started
-        started = time.perf_counter()
-        self.classes_ = tuple(dataset.classes)
-        self.scorer_ = self._train(dataset, store, progress)
-        self.seconds_["training"] = time.perf_counter() - started
+        self.seconds_ = {"windows": time.perf_counter() - started}
+        self.rcnn = self._trained_on(dataset, store, progress)
+        self.seconds_ |= self.rcnn.seconds_
         return self
 
     def _fill_store(self, dataset, cache: Path, n_windows: int, progress: bool) -> FeatureStore:
@@ -195,12 +162,12 @@ class DenseDetector:
             precision=precision,
         )
         ids = tqdm(dataset.ids, desc="dense windows", unit="image", disable=not progress, leave=False)
-        for number, image_id in enumerate(ids):
+        for image_id in ids:
             image, truth = dataset.image(image_id), dataset.annotation(image_id).boxes
             inputs = digest_inputs(image, truth, np.ones(len(truth), bool))
             if store.has(image_id, inputs):
                 continue
-            rng = np.random.default_rng([self.rcnn.seed, number])
+            rng = np.random.default_rng([self.rcnn.seed, zlib.crc32(np.ascontiguousarray(image))])
             boxes, pool5 = self._training_windows(image, truth, n_windows, rng)
             of_objects = pool5_of_boxes(network, image, truth, self.geometry, precision=precision)
             store.write(
@@ -214,24 +181,16 @@ class DenseDetector:
 
     def _key(self, n_windows: int) -> str:
         """Hash of everything that decides which windows are taken for training."""
-        values = [
-            self.geometry.stride,
-            self.min_size,
-            self.size_step,
-            self.aspect_ratios,
-            n_windows,
-            self.rcnn.seed,
-        ]
+        windows = [self.geometry.stride, self.min_size, self.size_step, self.aspect_ratios]
+        values = [windows, n_windows, self.rcnn.seed, self._is_trained]
         digest = hashlib.sha256(json.dumps(values).encode())
-        svms = self.scorer_.svms if hasattr(self, "scorer_") else None
-        if svms is not None:
-            digest.update(svms.coef_.tobytes())
+        if self.rcnn.svms_ is not None:
+            digest.update(self.rcnn.svms_.coef_.tobytes())
         return digest.hexdigest()[:12]
 
     def _training_windows(self, image, truth, n_windows, rng) -> tuple[np.ndarray, np.ndarray]:
         """Boxes [N, 4] and pool5 [N, D] of the windows of one picture that `fit` learns from."""
-        scores_hard = hasattr(self, "scorer_")
-        n_near, n_hard = n_windows // 4, n_windows // 2 if scores_hard else 0
+        n_near, n_hard = n_windows // 4, n_windows // 2 if self._is_trained else 0
         near, hard, others = _Sample(n_near), _Sample(n_hard), _Sample(n_windows - n_near - n_hard)
         first = 0
         for boxes, pool5 in self.pool5(image):
@@ -241,56 +200,31 @@ class DenseDetector:
             overlap = iou(boxes, truth).max(axis=1, initial=0)
             near.add(np.where(overlap >= _NEAR, chance, -np.inf), index, boxes, pool5)
             others.add(chance, index, boxes, pool5)
-            if scores_hard:
-                hard.add(self._scores(pool5).max(axis=1), index, boxes, pool5)
+            if self._is_trained:
+                scores = _scores(self.rcnn, pool5, _behind(self.rcnn, pool5))
+                hard.add(scores.max(axis=1), index, boxes, pool5)
+            else:
+                hard.add(chance, index, boxes, pool5)
         index, boxes, pool5 = (
             np.concatenate(parts) for parts in zip(near.kept, hard.kept, others.kept, strict=True)
         )
         _, once = np.unique(index, return_index=True)
         return boxes[once], pool5[once]
 
-    def _train(self, dataset, store, progress) -> Scorer:
-        """SVMs, box regression and thresholds from the windows in a store."""
-        from rcnn_helpers.svm import train_detector_svms
-
-        rcnn, ids = self.rcnn, list(dataset.ids)
-        feature_scale = store.feature_scale(ids, layer=rcnn.layer, seed=rcnn.seed)
-        svms = train_detector_svms(
-            TrainingRegions(dataset, store, feature_scale, layer=rcnn.layer),
-            self.classes_,
-            C=rcnn.C,
-            positive_weight=rcnn.positive_weight,
-            bias_scale=rcnn.bias_scale,
-            positive_iou=rcnn.positive_iou,
-            negative_iou=rcnn.negative_iou,
-            seed=rcnn.seed,
-            progress=progress,
-        )
-        regressors, pool5_scale = None, 1.0
+    def _trained_on(self, dataset, store, progress) -> RCNN:
+        """A copy of the R-CNN that has learnt, by its own rules, from the windows in a store."""
+        rcnn = copy.copy(self.rcnn)
+        rcnn.classes_, rcnn.seconds_, rcnn.regressors_ = tuple(dataset.classes), {}, None
+        if rcnn.classifier == "svm":
+            rcnn._fit_svms(dataset, store, progress)
         if rcnn.box_regression:
-            pool5_scale = store.feature_scale(ids, layer="pool5", seed=rcnn.seed)
-            chunks = regression_chunks(dataset, store, pool5_scale)
-            regressors = BoxRegressors().fit_chunks(chunks, n_classes=len(self.classes_))
-        scorer = Scorer(
-            svms, feature_scale, regressors, pool5_scale, np.zeros(len(self.classes_), np.float32)
+            rcnn._fit_regressors(dataset, store, progress)
+        judged = fully_annotated(dataset)
+        found = rcnn._search(
+            judged, dict.fromkeys(judged.ids), store, regress=rcnn.box_regression, progress=progress
         )
-        return replace(scorer, thresholds=self._thresholds(dataset, store, scorer))
-
-    def _thresholds(self, dataset, store, scorer) -> np.ndarray:
-        """Each class's score of best F1 on the windows that it was trained on, float32 [C]."""
-        candidates = Candidates(
-            dataset.ids,
-            self.classes_,
-            settings.MAX_PER_IMAGE,
-            settings.MEAN_PER_IMAGE * len(dataset.ids),
-        )
-        for index, image_id in enumerate(dataset.ids):
-            regions, annotation = store.read(image_id), dataset.annotation(image_id)
-            pool5 = regions.features[~regions.is_gt]
-            boxes = scorer.boxes(regions.boxes[~regions.is_gt], pool5, annotation.height, annotation.width)
-            candidates.add(index, boxes, _scores(self.rcnn, scorer, pool5, self._fc(pool5)))
-        found = suppress(candidates.best(), iou_threshold=self.rcnn.nms_iou)
-        return best_thresholds(evaluate(found, dataset), self.classes_)
+        rcnn.thresholds_ = best_thresholds(evaluate(found, judged), rcnn.classes_)
+        return rcnn
 
     # -- detection -----------------------------------------------------------------------------------------
 
@@ -304,7 +238,7 @@ class DenseDetector:
         image : uint8 [H, W, 3], RGB
             An image longer than 1000 pixels is shrunk for the work; boxes come back in its own pixels.
         score_threshold : float, optional
-            Detections score more. By default each class has its own, `Scorer.thresholds`.
+            Detections score more. By default each class has its own, the R-CNN's ``thresholds_``.
         image_id : str
 
         Returns
@@ -318,7 +252,7 @@ class DenseDetector:
         candidates = Candidates((image_id,), self.classes_, settings.MAX_PER_IMAGE, settings.MAX_PER_IMAGE)
         candidates.add(0, boxes, scores)
         found = candidates.best()
-        least = self.scorer_.thresholds if score_threshold is None else score_threshold
+        least = self.rcnn.thresholds_ if score_threshold is None else score_threshold
         least = np.broadcast_to(least, len(self.classes_))
         found = found.select(found.scores > least[found.class_index])
         found = suppress(found, iou_threshold=self.rcnn.nms_iou) if len(found) else found
@@ -338,18 +272,12 @@ class DenseDetector:
         )
         return found
 
-    def _scores(self, pool5) -> np.ndarray:
-        return _scores(self.rcnn, self.scorer_, pool5, self._fc(pool5))
-
-    def _fc(self, pool5) -> np.ndarray | None:
-        """Features of the SVMs' layer, not scaled; None where the network's own classifier scores."""
-        if self.rcnn.classifier == "softmax":
-            return None
-        precision = choose_precision(self.rcnn.precision, self.rcnn.network.device)
-        return from_pool5(self.rcnn.network, pool5, self.rcnn.layer, precision=precision)
+    @property
+    def _is_trained(self) -> bool:
+        return hasattr(self.rcnn, "thresholds_")
 
     def _require_trained(self) -> None:
-        if not hasattr(self, "scorer_"):
+        if not self._is_trained:
             from sklearn.exceptions import NotFittedError
 
             raise NotFittedError("this detector is not trained; give it a trained RCNN, or call fit(dataset)")
@@ -361,6 +289,7 @@ def detect_with(
     *,
     max_per_image: int = settings.MAX_PER_IMAGE,
     mean_per_image: int = settings.MEAN_PER_IMAGE,
+    cache=None,
     progress: bool = True,
 ) -> list[Detections]:
     """Detect with several detectors that differ in what follows the network only; features are computed once.
@@ -371,6 +300,8 @@ def detect_with(
         Trained, of one network, layer and pyramid.
     dataset : VOCDataset or the like
     max_per_image, mean_per_image, progress : as for `DenseDetector.detect_dataset`
+    cache : path, optional
+        Folder for what each image gave, so that an interrupted call goes on from there.
 
     Returns
     -------
@@ -384,14 +315,57 @@ def detect_with(
         Candidates(dataset.ids, detector.classes_, max_per_image, mean_per_image * len(dataset.ids))
         for detector in detectors
     ]
+    kept = None if cache is None else Path(cache) / "dense-found" / _search_key(detectors, max_per_image)
     ids = tqdm(dataset.ids, desc="dense windows", unit="image", disable=not progress, leave=False)
     for index, image_id in enumerate(ids):
-        found = _search(dataset.image(image_id), detectors, max_per_image)
-        for taken, (boxes, scores) in zip(candidates, found, strict=True):
-            taken.add(index, boxes, scores)
+        found = _best_of_image(dataset.image(image_id), detectors, max_per_image, kept)
+        for taken, columns in zip(candidates, found, strict=True):
+            image_index = np.full(len(columns["scores"]), index, np.int32)
+            taken._keep(Detections(taken.image_ids, taken.classes, image_index, **columns))
     return [
         suppress(taken.best(), iou_threshold=detector.rcnn.nms_iou) if taken.n_pending else taken.best()
         for taken, detector in zip(candidates, detectors, strict=True)
+    ]
+
+
+def _search_key(detectors, max_per_image: int) -> str:
+    """Hash of everything but the image that decides what `_best_of_image` finds."""
+    digest = hashlib.sha256(f"{max_per_image} {detectors[0].rcnn.network.fingerprint}".encode())
+    for detector in detectors:
+        rcnn = detector.rcnn
+        digest.update(detector._key(0).encode())
+        digest.update(json.dumps([rcnn.layer, rcnn.precision, rcnn.padding, list(rcnn.classes_)]).encode())
+        if rcnn.svms_ is not None:
+            digest.update(rcnn.svms_.intercept_.tobytes() + np.float64(rcnn.feature_scale_).tobytes())
+        if rcnn.regressors_ is not None:
+            digest.update(rcnn.regressors_.coef_.tobytes() + np.float64(rcnn.pool5_scale_).tobytes())
+    return digest.hexdigest()[:16]
+
+
+def _best_of_image(image, detectors, max_per_image: int, folder: Path | None) -> list[dict]:
+    """For each detector the columns class_index, scores and boxes of an image's best windows of each class."""
+    from safetensors.numpy import load_file, save
+
+    path = None
+    if folder is not None:
+        path = folder / f"{hashlib.sha256(np.ascontiguousarray(image)).hexdigest()[:32]}.safetensors"
+    if path is not None and path.exists():
+        columns = load_file(path)
+    else:
+        columns = {}
+        for number, (boxes, scores) in enumerate(_search(image, detectors, max_per_image)):
+            candidates = Candidates(("image",), detectors[number].classes_, max_per_image, max_per_image)
+            candidates.add(0, boxes, scores)
+            best = candidates.best()
+            columns |= {
+                f"{name}.{number}": getattr(best, name) for name in ("class_index", "scores", "boxes")
+            }
+        if path is not None:
+            content = save({name: np.ascontiguousarray(column) for name, column in columns.items()})
+            atomic_write(path, lambda file: file.write(content))
+    return [
+        {name: columns[f"{name}.{number}"] for name in ("class_index", "scores", "boxes")}
+        for number in range(len(detectors))
     ]
 
 
@@ -402,21 +376,31 @@ def _search(
     height, width = image.shape[:2]
     kept = [_Best(max_per_image, len(detector.classes_)) for detector in detectors]
     for boxes, pool5 in detectors[0].pool5(image):
-        features = detectors[0]._fc(pool5)
+        features = _behind(detectors[0].rcnn, pool5)
         for best, detector in zip(kept, detectors, strict=True):
-            scores = _scores(detector.rcnn, detector.scorer_, pool5, features)
+            rcnn = detector.rcnn
+            scores = _scores(rcnn, pool5, features)
             rows = best.promising(scores)
-            moved = detector.scorer_.boxes(boxes[rows], pool5[rows], height, width)
+            moved = boxes[rows]
+            if rcnn.regressors_ is not None:
+                moved = rcnn._regressed(moved, pool5[rows], height, width)
             best.add(moved, scores[rows])
     return [(np.concatenate(best.boxes), np.concatenate(best.scores)) for best in kept]
 
 
-def _scores(rcnn, scorer, pool5, features) -> np.ndarray:
-    """Score of each window for each class, float32 [N, C]."""
-    if scorer.svms is None:
-        precision = choose_precision(rcnn.precision, rcnn.network.device)
-        return probabilities_from_pool5(rcnn.network, pool5, precision=precision)[:, 1:]
-    return scorer.svms.decision_function(features * np.float32(scorer.feature_scale))
+def _behind(rcnn: RCNN, pool5: np.ndarray) -> np.ndarray | None:
+    """Features of the SVMs' layer, not scaled, [N, D]; None where the network's own classifier scores (App. B)."""
+    if rcnn.svms_ is None:
+        return None
+    precision = choose_precision(rcnn.precision, rcnn.network.device)
+    return from_pool5(rcnn.network, pool5, rcnn.layer, precision=precision)
+
+
+def _scores(rcnn: RCNN, pool5: np.ndarray, features: np.ndarray | None) -> np.ndarray:
+    """Score of each window for each class, float32 [N, C]; detectors of one network share `features`."""
+    if features is None:
+        return rcnn._scores(pool5)
+    return rcnn.svms_.decision_function(features * np.float32(rcnn.feature_scale_))
 
 
 class _Best:
