@@ -236,6 +236,7 @@ def explorers(
         "pasting": lambda: widgets.PastingExplorer(
             dataset, {"a": [(dataset.segmentation("a")[0] == 1, 1, 0.5)], "b": []}
         ),
+        "replications": lambda: widgets.ReplicationExplorer(),
         "curve": lambda: widgets.PrecisionRecallExplorer(dataset, detections, evaluation),
     }
     return OnDemand(builders)
