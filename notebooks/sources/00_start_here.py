@@ -613,8 +613,14 @@ display(
 # | scores → detections → mAP | suppression, evaluation | [07 Detection and evaluation](07_detection_and_evaluation.ipynb) | `nms`, `evaluation` | 2.2, 3 |
 # | what is each part worth? | the paper's Table 2, redone | the end of [07](07_detection_and_evaluation.ipynb) | `ablation` | 3.2, App. A to C |
 #
-# Error analysis (08), the pool5 units (09) and what follows have their numbers kept free. Every notebook can be
-# opened first: what earlier stages make is computed when it is missing.
+# | what goes wrong, and why? | false positives, hard objects | [08 Error analysis](08_error_analysis.ipynb) | `diagnosis` | 3.4 |
+# | what did the network learn? | units as detectors | [09 pool5 units](09_pool5_units.ipynb) | `units` | 3.1, App. D |
+# | a class for every pixel | regions with outlines | [10 Segmentation](10_segmentation.ipynb) | `segmentation` | 5 |
+# | two hundred classes | shared features, fair halves | [11 Many classes](11_many_classes.ipynb) | `baselines`, `scaling` | 2.2, 4 |
+# | is the test a test? | near-duplicates | [12 Dataset redundancy](12_dataset_redundancy.ipynb) | `redundancy` | App. F |
+# | what holds? | every claim, measured | [13 Does it replicate?](13_does_it_replicate.ipynb) | `claims` | all |
+#
+# Every notebook can be opened first: what earlier stages make is computed when it is missing.
 #
 # ## 8. Your own pictures
 #

@@ -994,5 +994,4 @@ print("All checks passed.")
 #
 # ## Next
 #
-# [08 Error analysis](08_error_analysis.ipynb) looks at the mistakes of the whole detector, if you have not seen them
-# yet. Segmentation, many classes and what replicates are to come.
+# [10 Segmentation](10_segmentation.ipynb) gives every pixel a class, with the same features.
