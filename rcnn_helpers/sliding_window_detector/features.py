@@ -60,7 +60,7 @@ def dense_pool5(
     Yields
     ------
     boxes : float32 [N, 4]
-        In pixels of the picture.
+        In pixels of the picture. All windows come, level by level, but within a level tile by tile.
     pool5 : float32 [N, D]
         Flattened as by `Network.features`.
     """
@@ -177,7 +177,9 @@ def pool5_of_boxes(
     """Compute what pool5 would be if windows lay exactly at these boxes.
 
     Each box is warped as for R-CNN, but with so much of the picture around the crop that no zero that a layer
-    pads with reaches the window. It serves to train on objects as windows see them.
+    pads with reaches the window. It serves to train on objects as windows see them. (Beyond the borders of the
+    picture the crop shows the mean, where a scaled picture ends and its maps are padded with zeros; so windows
+    near a border differ.)
 
     Parameters
     ----------
