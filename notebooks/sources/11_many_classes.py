@@ -1181,7 +1181,7 @@ print("All checks passed.")
 # - Nearly all of a detector's work knows no class. A further class costs a column of weights and a suppression.
 # - Exact products scale to a hundred thousand classes in seconds and a few GiB, if features are short and scores are met in
 #   blocks. That is why features that are short *and* good matter twice.
-# - On the same proposals and with the same SVMs, learnt features are far ahead of pixels, gradients and words.
+# - On the same proposals and with the same SVMs, learnt features are ahead of pixels, gradients and words.
 # - A fair split looks at the worst class, not at the mean one.
 # - Pictures annotated in part can say what a class is, not what it is not. Hard negative mining would find the gaps first.
 # - Windows on a shared map are fast because they overlap; proposals are good because they know where things end.

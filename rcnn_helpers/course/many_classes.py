@@ -195,14 +195,14 @@ def imbalances(splits: Mapping, *, limits: Mapping | None = None):
     return figure
 
 
-def cost_of_classes(seconds: Mapping, gigabytes: Mapping, *, paper=None, given: float | None = None):
+def cost_of_classes(seconds: Mapping, gibibytes: Mapping, *, paper=None, given: float | None = None):
     """Seconds and memory of scoring one image against the number of classes, both axes logarithmic.
 
     Parameters
     ----------
-    seconds, gigabytes : mapping of str to (classes, values)
+    seconds, gibibytes : mapping of str to (classes, values)
         Lines by name; two arrays of equal length each.
-    paper : tuple of (classes, seconds, gigabytes), optional
+    paper : tuple of (classes, seconds, gibibytes), optional
         What the paper says, drawn as a star.
     given : float, optional
         Seconds that an image takes before its first class is scored, drawn across the left panel.
@@ -214,7 +214,7 @@ def cost_of_classes(seconds: Mapping, gigabytes: Mapping, *, paper=None, given: 
     import matplotlib.pyplot as plt
 
     figure, panels = plt.subplots(1, 2, figsize=(12, 4.6), layout="constrained")
-    for ax, lines, unit in zip(panels, (seconds, gigabytes), ("seconds", "memory, GB"), strict=True):
+    for ax, lines, unit in zip(panels, (seconds, gibibytes), ("seconds", "memory, GiB"), strict=True):
         for number, (name, (classes, values)) in enumerate(lines.items()):
             colour, _, marker, dash = _LOOKS[number % len(_LOOKS)]
             ax.plot(classes, values, color=colour, linestyle=dash, marker=marker, label=name)
