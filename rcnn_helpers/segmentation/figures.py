@@ -76,7 +76,8 @@ def accuracy_dots(results: Mapping):
     figure, ax = plt.subplots(figsize=(9, 1.3 + 0.29 * len(labels)), layout="constrained")
     for row, column in enumerate(table.T):
         if not np.isnan(column).all():
-            ax.plot([np.nanmin(column), np.nanmax(column)], [row, row], color=COLOURS["grey"], linewidth=2)
+            ends = [np.nanmin(column), np.nanmax(column)]
+            ax.plot(ends, [row, row], "-", color=COLOURS["grey"], linewidth=2)
     for (colour, marker), method, values in zip(_MARKS, results, table, strict=False):
         ax.plot(
             values,
@@ -129,7 +130,14 @@ def features_figure(panels: Mapping):
                 label=layer or "no network",
             )
             for kind, value in means.items():
-                beside = {"xytext": (10, -4 if layer != "fc7" else -16), "textcoords": "offset points"}
+                # fc7's numbers to the left, all others to the right: the two layers may be close to each other.
+                left = layer == "fc7"
+                beside = {
+                    "xytext": (-10 if left else 10, 0),
+                    "textcoords": "offset points",
+                    "ha": "right" if left else "left",
+                    "va": "center",
+                }
                 ax.annotate(
                     f"{value:.1f}",
                     (kinds.index(kind), value),
