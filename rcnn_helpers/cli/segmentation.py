@@ -21,6 +21,7 @@ from rcnn_helpers.cli.output import percent, print_seconds, progress_bar, proven
 from rcnn_helpers.errors import DatasetError, RCNNError, SettingsError
 
 # Written out here so that --help needs no heavy import; a test keeps them true.
+VOID = 255
 FEATURES = ("full", "fg", "full+fg")
 MAX_REGIONS = 150
 # Of the table: as many as let three seeds take a quarter of an hour on one core.
@@ -35,7 +36,7 @@ def train(options) -> None:
     out = Path(options.out)
     if not out.resolve().parent.is_dir():
         raise DatasetError(f"the folder of {out} does not exist; create it or choose another --out")
-    dataset = _with_masks(some_images(open_dataset(options), options.max_images))
+    dataset = some_images(_open(options), options.max_images)
     segmenter = Segmenter(
         options.network,
         weights=options.weights,
@@ -116,8 +117,7 @@ def evaluate(options) -> None:
     from rcnn_helpers.segmentation.segmenter import Segmenter
 
     segmenter = Segmenter.load(options.model, device=options.device)
-    dataset = open_dataset(options, classes=segmenter.classes_)
-    dataset = _with_masks(some_images(dataset, options.max_images))
+    dataset = some_images(_open(options, classes=segmenter.classes_), options.max_images)
     result = segmenter.evaluate(dataset, cache=cache_of(options, dataset))
     print(f"segmentation accuracy on {len(dataset.ids)} images of {dataset.root}, split {dataset.split}")
     accuracy = {name: percent(value) for name, value in result.per_class.items()}
@@ -133,7 +133,7 @@ def regions(options) -> None:
 
     from rcnn_helpers.segmentation.regions import best_overlaps, segment_regions
 
-    dataset = _with_masks(some_images(open_dataset(options), options.max_images))
+    dataset = some_images(_with_masks(open_dataset(options)), options.max_images)
     best = {count: [] for count in _REGION_COUNTS}
     seconds, n_found = 0.0, []
     for image_id in progress_bar(dataset.ids, "regions"):
@@ -178,8 +178,8 @@ def table(options) -> None:
         if options.voc is None:
             opened = {"profile": options.profile, "seed": seed, "counts": options.pictures}
             return tuple(open_toyvoc(name, **opened) for name in (options.split, options.test_split))
-        both = (VOCDataset(options.voc, name) for name in (options.split, options.test_split))
-        return tuple(_with_masks(dataset) for dataset in both)
+        train = _open(options)
+        return train, _with_masks(VOCDataset(options.voc, options.test_split, classes=train.classes))
 
     max_proposals = options.proposals or profile.max_proposals
     print(
@@ -220,6 +220,49 @@ def table(options) -> None:
             for name, part in (("rows", frame), ("signs", found))
         },
     )
+
+
+def _open(options, classes=None):
+    """The images of a split that have masks, with the classes in the order of the numbers in the masks.
+
+    Annotations give names and masks numbers. Which number is which class follows from objects that have both.
+    """
+    dataset = _with_masks(open_dataset(options, classes=classes))
+    if options.voc is None:
+        return dataset
+    if classes is None:
+        names = _names_by_number(dataset, _all_masked(dataset))
+        found = [names.get(number, f"class {number}") for number in range(1, max(names, default=1) + 1)]
+        return type(dataset)(dataset.root, dataset.split, classes=found).subset(list(dataset.ids))
+    names = _names_by_number(dataset, dataset.ids)
+    wrong = [number for number, name in names.items() if classes[number - 1 : number] != (name,)]
+    if wrong:
+        raise SettingsError(
+            f"number {wrong[0]} in the masks of {dataset.root} stands for {names[wrong[0]]}, but the segmenter's "
+            f"classes are {', '.join(classes)}; evaluate it on masks with the numbers it was trained with"
+        )
+    return dataset
+
+
+def _names_by_number(dataset, image_ids) -> dict[int, str]:
+    """What each number in the class masks is called, by the objects' annotations."""
+    import numpy as np
+
+    names = {}
+    for image_id in image_ids:
+        class_map, object_map = dataset.segmentation(image_id)
+        for index, name in enumerate(dataset.annotation(image_id).names):
+            numbers = np.setdiff1d(class_map[object_map == index + 1], (0, VOID))
+            if len(numbers) == 1:
+                names.setdefault(int(numbers[0]), name)
+    return names
+
+
+def _all_masked(dataset) -> list[str]:
+    """All images of the folder with masks and annotation, whatever their split: a split may lack a class."""
+    root = Path(dataset.root)
+    masked = sorted(path.stem for path in (root / "SegmentationClass").glob("*.png"))
+    return [image_id for image_id in masked if (root / "Annotations" / f"{image_id}.xml").is_file()]
 
 
 def _with_masks(dataset):

@@ -169,7 +169,7 @@ def grown():
 
 
 def outline_by_pixels(mask, edges):
-    """Sides inside the image between a pixel of the mask and one outside, their strength, and sides at the border."""
+    """Sides between a pixel of the mask and one outside, their strength, and sides at the image's border."""
     n_sides, strength = 0, 0.0
     height, width = mask.shape
     for y in range(height):
