@@ -34,6 +34,7 @@ KINDS = (
     "diagnosis",
     "duplicates",
     "pasting",
+    "replications",
     "curve",
 )
 PACKAGE = Path(rcnn_helpers.__file__).parent

@@ -7,6 +7,7 @@ from rcnn_helpers.claims.rows.commands import (
     DUPLICATES,
     PICTURES_200,
     PICTURES_600,
+    PLANTED,
     SEGMENT,
     TABLE_2,
     VOC_2007,
@@ -257,7 +258,7 @@ APPENDICES = (
         "Nearest neighbours by GIST of 32 x 32 pixels find near-duplicates that differ in compression, in "
         "size and, less often, in crop.",
         "all 31 known ones found",
-        ("rcnn duplicates VOC2007:trainval VOC2007:test --planted --json data/results/redundancy.json",),
+        (PLANTED,),
         lambda results: Finding(*_on_photographs(results)),
         rule="of every kind of compression, size and crop at least 90% are found, with a precision of 90%",
         why="Copies planted among the photographs of the VOC 2007 sample, so that it is known which there "

@@ -33,17 +33,25 @@ VOC_SERVER = (
     "voc2012.safetensors",
     "rcnn evaluate --voc VOC2012 --split test --model voc2012.safetensors --write-results results",
 )
-BASELINES = "rcnn baselines --csv data/results/baselines_toyvoc.csv --json data/results/baselines_toyvoc.json"
+BASELINES = (
+    "rcnn baselines --proposals 500 --csv data/results/baselines_toyvoc.csv "
+    "--json data/results/baselines_toyvoc.json"
+)
 DENSE = (
     "rcnn dense --csv data/results/sliding_window_toyvoc.csv --json data/results/sliding_window_toyvoc.json"
 )
 SCALING = "rcnn scaling --csv data/results/scaling.csv"
 SPLIT = "rcnn split --synthetic --json data/results/balanced_split.json"
 TABLE_4 = (
-    "rcnn many-classes table --csv data/results/table4_toyvoc.csv --json data/results/table4_toyvoc.json"
+    "rcnn many-classes table --steps 200 --batch-size 64 --csv data/results/table4_toyvoc.csv "
+    "--json data/results/table4_toyvoc.json"
 )
 SEGMENT = "rcnn segment table --seeds 0,1,2 --csv data/results/segmentation_toyvoc.csv"
 DUPLICATES = "rcnn duplicates VOC2007/JPEGImages ILSVRC2012/train --out duplicates"
+PLANTED = (
+    "rcnn duplicates VOCdevkit/VOC2007:trainval VOCdevkit/VOC2007:test --planted "
+    "--json data/results/redundancy.json"
+)
 PROPOSALS = "rcnn proposals --json data/results/proposals_toyvoc.json"
 PROPOSALS_PHOTOGRAPHS = (
     "rcnn proposals --voc VOC2007 --split test --json data/results/proposals_voc2007_sample.json"
