@@ -62,6 +62,7 @@ print(f"{len(test.ids)} test pictures with masks; classes: {', '.join(classes)}"
 # which of them a pixel belongs to is not asked.
 
 
+# %%
 def n_right(image_id):
     """How many classes of a picture have pixels that our segmenter finds, and how many there are."""
     labels, ours = truth[image_id][0], found[image_id]
