@@ -1,11 +1,15 @@
 """Nearest neighbours against brute force, whatever the chunks; from memory and from files."""
 
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rcnn_helpers.errors import StoreError
+from rcnn_helpers.errors import SettingsError, StoreError
+from rcnn_helpers.memory import peak_memory
 from rcnn_helpers.redundancy import merge_nearest, nearest, search, squared_distances
 
 
@@ -72,7 +76,8 @@ def test_a_file_gives_what_the_array_gives(rng, tmp_path, dtype):
     database, queries = rng.normal(size=(70, 8)).astype(dtype), rng.normal(size=(9, 8))
     np.save(tmp_path / "database.npy", database)
     expected = nearest(queries, database, 4)
-    for source in (tmp_path / "database.npy", str(tmp_path / "database.npy")):
+    np.save(tmp_path / "by column.npy", np.asfortranarray(database))
+    for source in (tmp_path / "database.npy", str(tmp_path / "database.npy"), tmp_path / "by column.npy"):
         for found, wanted in zip(nearest(queries, source, 4, chunk=16), expected, strict=True):
             assert np.allclose(found, wanted, atol=1e-6)
 
@@ -125,3 +130,22 @@ def test_merging_block_by_block_is_sorting_all(values, k, size):
         distances, rows = merge_nearest(distances, rows, values[first : first + size], first, k)
     order = sorted(range(len(values)), key=lambda i: (values[i], i))[:k]
     assert list(rows) == order and list(distances) == [values[i] for i in order]
+
+
+def test_memory_is_that_of_chunks_whatever_the_file():
+    """A file of 80 MB, searched in a process of its own that may grow by much less."""
+    if np.isnan(peak_memory()):
+        pytest.skip("this system does not tell how much memory a process has needed")
+    code = (
+        "from rcnn_helpers.redundancy.search import measure_search;"
+        "print(measure_search(300, 20_000, dimension=1000)['peak_mib'])"
+    )
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert float(run.stdout) < 1.2 * (2 * 31.25 + 2 * 300 * 8192 * 4 / 2**20), (
+        "two chunks, and two tables of one"
+    )
+
+
+def test_a_search_without_anything_is_refused():
+    with pytest.raises(SettingsError, match="0 queries"):
+        search.measure_search(0, 10)
