@@ -283,7 +283,7 @@ STEPS: tuple[tuple[str, Table4Row, Table4Row], ...] = (
         Table4Row(svm_training_set="val1"),
     ),
     (
-        "twice as many boxes of train add little",
+        "twice as many boxes of train",
         Table4Row(svm_training_set=_MIXED),
         Table4Row(svm_training_set="val1+train.5k"),
     ),
@@ -330,7 +330,8 @@ def table4_steps(frame: pd.DataFrame) -> pd.DataFrame:
     pandas.DataFrame
         One line for each of `STEPS` that `frame` has the rows of: step, better and worse (names of rows), paper
         (points, NaN where the paper lacks a row), mean, smallest and largest over the seeds, seeds, and verdict:
-        "holds", "does not hold", or "undecided" where seeds disagree.
+        whether the paper's sign "holds" or "does not hold", "undecided" where seeds disagree, and "no sign in the
+        paper" where it lacks a row or found no difference.
     """
     values: dict[Table4Row, dict[int, float]] = {}
     for line in frame.to_dict("records"):
@@ -342,21 +343,31 @@ def table4_steps(frame: pd.DataFrame) -> pd.DataFrame:
         if not seeds:
             continue
         ours = np.array([values[better][seed] - values[worse][seed] for seed in seeds])
-        verdict = "holds" if (ours > 0).all() else "does not hold" if (ours <= 0).all() else "undecided"
+        papers_step = round(papers.get(better, np.nan) - papers.get(worse, np.nan), 1)
         lines.append(
             {
                 "step": step,
                 "better": better.name,
                 "worse": worse.name,
-                "paper": round(papers.get(better, np.nan) - papers.get(worse, np.nan), 1),
+                "paper": papers_step,
                 "mean": ours.mean(),
                 "smallest": ours.min(),
                 "largest": ours.max(),
                 "seeds": len(seeds),
-                "verdict": verdict,
+                "verdict": _verdict(ours, papers_step),
             }
         )
     return pd.DataFrame(lines)
+
+
+def _verdict(ours: np.ndarray, papers: float) -> str:
+    """Whether differences of all seeds have the sign of the paper's."""
+    if np.isnan(papers) or papers == 0:
+        return "no sign in the paper"
+    agree = ours * papers > 0
+    if agree.all():
+        return "holds"
+    return "undecided" if agree.any() else "does not hold"
 
 
 def _row_of(line: Mapping) -> Table4Row:
