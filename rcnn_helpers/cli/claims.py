@@ -4,14 +4,17 @@ import argparse
 import shlex
 import shutil
 import sys
+import textwrap
 
 from rcnn_helpers.cli.options import add_parser
 
 # Written out here so that --help needs no heavy import; a test keeps them true.
 MEASUREMENTS = ("networks", "jitter", "mining", "penalty", "diagnosis", "units")
 _WIDEST = 120
-_LEGEND = """Claims of arXiv 1311.2524v5 in our words. Figures with a sign are differences in points, above 0 where
-they speak for the claim; ± is the standard deviation over seeds; photographs are a sample of VOC 2007."""
+_LEGEND = (
+    "Claims of arXiv 1311.2524v5 in our words. Figures with a sign are differences in points, above 0 where they speak "
+    "for the claim; ± is the standard deviation over seeds; photographs are a sample of VOC 2007."
+)
 
 
 def claims(options) -> int | None:
@@ -43,7 +46,7 @@ def claims(options) -> int | None:
         kept = {claim.id for claim in chosen(options.only, CLAIMS, lines)}
         lines = [line for line in lines if line.claim.id in kept]
     width = min(shutil.get_terminal_size().columns, _WIDEST) if sys.stdout.isatty() else 100
-    print(_LEGEND + "\n")
+    print(textwrap.fill(_LEGEND, width) + "\n")
     print(format_table(lines, width=width, commands=options.commands))
     print(f"\nVerdicts of {len(lines)} rows\n{format_counts(lines)}")
     if not options.commands:
