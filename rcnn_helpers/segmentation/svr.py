@@ -51,7 +51,8 @@ class SupportVectorRegressors(BaseEstimator):
     Parameters
     ----------
     C : float
-        Weight of the loss beside the regulariser, for features of norm 20.
+        Weight of the loss beside the regulariser, for features of norm 20. On ToyVOC's 70 validation pictures (130
+        to train, full+fg of fc6) 1e-4, 3e-4, 1e-3 and 1e-2 gave a mean accuracy of 21.3, 23.6, 24.1 and 21.6%.
     epsilon : float
         Errors up to this overlap cost nothing.
     bias_scale : float
