@@ -12,8 +12,8 @@ from rcnn_helpers.cli.options import add_parser
 MEASUREMENTS = ("networks", "jitter", "mining", "penalty", "diagnosis", "units")
 _WIDEST = 120
 _LEGEND = (
-    "Claims of arXiv 1311.2524v5 in our words. Figures with a sign are differences in points, above 0 where they speak "
-    "for the claim; ± is the standard deviation over seeds; photographs are a sample of VOC 2007."
+    "Claims of arXiv 1311.2524v5 in our words. Figures with a sign are differences in points, above 0 where they "
+    "speak for the claim; ± is the standard deviation over seeds; photographs are a sample of VOC 2007."
 )
 
 
