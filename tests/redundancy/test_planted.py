@@ -6,7 +6,7 @@ from drawn_pictures import drawn
 
 from rcnn_helpers.errors import DatasetError, SettingsError
 from rcnn_helpers.images import write_image
-from rcnn_helpers.redundancy import gist, open_pictures, planted
+from rcnn_helpers.redundancy import NEAR, gist, open_pictures, planted
 from rcnn_helpers.redundancy.planted import ALTERATIONS, Planted, find_planted, precision_recall, thumbnails
 
 
@@ -127,3 +127,11 @@ def test_bad_arguments_are_refused(pictures):
     with pytest.raises(SettingsError, match="only GIST"):
         find_planted(pictures, kinds=("mirrored",), describe=thumbnails, mirror=True)
     assert gist([]).shape == (0, 960)
+
+
+def test_copies_of_photographs_are_found(real_data):
+    photographs = open_pictures(f"{real_data / 'voc2007_sample' / 'VOCdevkit' / 'VOC2007'}:test").subset(
+        range(30)
+    )
+    for each in find_planted(photographs, kinds=("JPEG quality 50", "resized to 50%", "cropped by 5%")):
+        assert each.at(NEAR) == {"threshold": NEAR, "recall": 1, "precision": 1, "false_alarms": 0}
