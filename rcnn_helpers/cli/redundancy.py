@@ -201,6 +201,7 @@ def _measured(options) -> None:
     result = measure_search(n_queries, n_rows, seed=options.seed)
     print(f"{n_queries:,} descriptors against {n_rows:,} random ones of {result['dimension']} numbers, exact")
     print(f"  seconds                          {result['seconds']:10.1f}")
+    print(f"  seconds of work, all cores       {result['cpu_seconds']:10.1f}")
     print(f"  memory at its highest            {result['peak_mib']:10.0f} MiB more than before")
     print(f"  the database, in a file          {result['file_gib']:10.2f} GiB")
     print(f"  the table that is never there    {result['table_gib']:10.2f} GiB")
