@@ -17,7 +17,8 @@ from rcnn_helpers.units import field_geometry
 from rcnn_helpers.warping import context_boxes
 
 # Of the 6x6 cells of a crop, those whose receptive field lies inside it: only they have nothing padded in them.
-INTERIOR = {"quarter_tnet": 2, "alexnet": 2, "squeezenet1_1": 2}
+# AlexNet's first layer pads 2 pixels more, and SqueezeNet's units see 239 of 224 pixels: neither has such a cell.
+INTERIOR = {"quarter_tnet": 2, "alexnet": 0, "squeezenet1_1": 0}
 
 
 @pytest.fixture(scope="module", params=["quarter_tnet", "alexnet", "squeezenet1_1"])
@@ -80,7 +81,7 @@ def test_where_no_zero_is_padded_a_window_equals_the_crop_of_its_square(network)
         crop = crop_pool5(network, pixels[y : y + geometry.size, x : x + geometry.size])
         window = pool5[5 * row + column].reshape(crop.shape)
         error = np.abs(window - crop).max(axis=0) / np.abs(crop).max()
-        assert error[np.ix_(inside, inside)].max() < 1e-5
+        assert error[np.ix_(inside, inside)].max(initial=0) < 1e-5
         assert np.delete(error, np.flatnonzero(inside), axis=0).max() > 1e-3
 
 
