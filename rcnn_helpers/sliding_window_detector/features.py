@@ -3,8 +3,8 @@
 A window's pool5 differs from that of the same square cut out and sent through the network by itself, in one point:
 at the borders of a crop each layer pads with zeros, while around a window there is picture. A cell whose receptive
 field lies inside the crop is the same; of the T-Net's 6x6 cells those are the middle 2x2, as they see 195 of 227
-pixels; AlexNet and SqueezeNet have none. At the borders of the picture itself, windows are padded as crops are. `pool5_of_boxes` computes what a
-window at any box would have, by cutting out more than the crop.
+pixels; AlexNet and SqueezeNet have none. At the borders of the picture itself, windows are padded as crops are.
+`pool5_of_boxes` computes what a window at any box would have, by cutting out more than the crop.
 
 Memory is bounded: a scaled picture is worked through in tiles, with enough around each that the tiling makes no
 difference.
