@@ -20,9 +20,13 @@ from rcnn_helpers.ablation.table4 import (
 )
 from rcnn_helpers.cli import main
 from rcnn_helpers.datasets.balanced_split import Split
-from rcnn_helpers.datasets.training_mix import OneClassAnnotated
+from rcnn_helpers.datasets.training_mix import OneClassAnnotated, ValPlusTrain
 from rcnn_helpers.detector import RCNN
 from rcnn_helpers.errors import DatasetError, SettingsError
+from rcnn_helpers.evaluation import evaluate
+from rcnn_helpers.finetuning import FinetuneSettings, finetune
+from rcnn_helpers.networks import load_network
+from rcnn_helpers.proposals import propose_dataset
 
 # A few pictures do not show every class.
 pytestmark = pytest.mark.filterwarnings("ignore:class .* has no positive region")
@@ -151,6 +155,35 @@ def test_the_command_runs_every_row_and_writes_it(run, pictures, capsys, monkeyp
     assert main(arguments) == 0
     printed = capsys.readouterr().out
     assert "20.9" in printed and "boxes of train help the SVMs" in printed
+
+
+def test_a_row_is_what_the_steps_by_hand_give(run, roles, tmp_path):
+    row = Table4Row("test", "val+train1k", "val1+train1k", "val", "fc7")
+    boxes = propose_dataset(roles.val, max_boxes=20, seed=0, progress=False)
+    half, whole = (ValPlusTrain(val, roles.train, 2, seed=0) for val in (roles.half(1), roles.val))
+    settings = FinetuneSettings(steps=2, batch_size=8, positives=2, lr=0.003, lr_drop_every=1)
+    network = finetune(
+        load_network("quarter_tnet", device="cpu"),
+        half,
+        half.proposals(boxes),
+        settings=settings,
+        out=tmp_path / "tuned.safetensors",
+        progress=False,
+    ).network
+    detector = RCNN(network, layer="fc7", max_proposals=20, seed=0)
+    detector.fit(whole, proposals=whole.proposals(boxes), cache=tmp_path, progress=False)
+    test = roles.test_set("test")
+    test_boxes = propose_dataset(test, max_boxes=20, seed=0, progress=False)
+    store = detector.extract(test, test_boxes, cache=tmp_path, progress=False)
+    found = detector.detect_dataset(test, proposals=test_boxes, store=store, progress=False)
+    by_hand = evaluate(found, test)
+    folder, _ = run
+    frame = pd.read_csv(folder / "table.csv", keep_default_na=False).set_index("name")
+    assert float(frame.loc[row.name, "mAP"]) == pytest.approx(100 * by_hand.mean_ap, abs=1e-6)
+    ap = [
+        float(frame.loc[row.name, name]) if frame.loc[row.name, name] != "" else np.nan for name in by_hand.ap
+    ]
+    np.testing.assert_allclose(ap, [100 * value for value in by_hand.ap.values()], atol=1e-6)
 
 
 def test_split_writes_lists_that_can_be_read(roles, tmp_path, capsys):
