@@ -46,7 +46,16 @@ TABLE_4 = (
     "rcnn many-classes table --steps 200 --batch-size 64 --csv data/results/table4_toyvoc.csv "
     "--json data/results/table4_toyvoc.json"
 )
-SEGMENT = "rcnn segment table --seeds 0,1,2 --csv data/results/segmentation_toyvoc.csv"
+SEGMENT = (
+    "rcnn segment table --seeds 0,1,2 --proposals 500 --csv data/results/segmentation_toyvoc.csv "
+    "--json data/results/segmentation_toyvoc.json"
+)
+SEGMENT_REGIONS = "rcnn segment regions --split val --json data/results/segmentation_regions_toyvoc.json"
+BASELINES_PHOTOGRAPHS = (
+    "rcnn baselines --voc VOC2007 --classes aeroplane,bus,cat,horse,motorbike --max-images 250 "
+    "--max-test-images 200 --network squeezenet1_1 --weights squeezenet1_1_imagenet.safetensors --steps 400 "
+    "--batch-size 32 --proposals 500 --features raw --features hog --csv data/results/baselines_voc2007_sample.csv"
+)
 DUPLICATES = "rcnn duplicates VOC2007/JPEGImages ILSVRC2012/train --out duplicates"
 PLANTED = (
     "rcnn duplicates VOCdevkit/VOC2007:trainval VOCdevkit/VOC2007:test --planted "
