@@ -755,6 +755,10 @@ if len(signs):
 # *Reading:* three seeds are few. Without any true difference, all three signs agree in one case of four. So look at the
 # size as well: how large is a difference beside its spread?
 #
+# Where a sign is another one than the paper's, two things may bear on it; neither was tested here. Our network was
+# fine-tuned for detection, and in detection, too, it takes fine-tuning to put fc7 above fc6 (Table 2). And it was
+# fine-tuned on boxes with everything in them: a masked crop is a kind of picture that it has never met.
+#
 # ## 8. The others: Tables 6 and 7, and O2P
 #
 # Class by class, on VOC 2011 val (Table 7) the three kinds of features, and O2P:
