@@ -236,6 +236,9 @@ def explorers(
         "pasting": lambda: widgets.PastingExplorer(
             dataset, {"a": [(dataset.segmentation("a")[0] == 1, 1, 0.5)], "b": []}
         ),
+        "windows": lambda: widgets.WindowExplorer(
+            image, {"proposals": proposals, "windows": proposals[::-1] - 20}, BOXES, NAMES
+        ),
         "replications": lambda: widgets.ReplicationExplorer(),
         "curve": lambda: widgets.PrecisionRecallExplorer(dataset, detections, evaluation),
     }

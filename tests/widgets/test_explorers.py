@@ -35,6 +35,7 @@ KINDS = (
     "duplicates",
     "pasting",
     "replications",
+    "windows",
     "curve",
 )
 PACKAGE = Path(rcnn_helpers.__file__).parent
