@@ -40,7 +40,7 @@ BASELINES = (
 DENSE = (
     "rcnn dense --csv data/results/sliding_window_toyvoc.csv --json data/results/sliding_window_toyvoc.json"
 )
-SCALING = "rcnn scaling --csv data/results/scaling.csv"
+SCALING = "rcnn scaling --threads 1 --csv data/results/scaling.csv --json data/results/scaling.json"
 SPLIT = "rcnn split --synthetic --json data/results/balanced_split.json"
 TABLE_4 = (
     "rcnn many-classes table --steps 200 --batch-size 64 --csv data/results/table4_toyvoc.csv "
