@@ -21,6 +21,8 @@ __all__ = ["METHODS", "propose", "propose_dataset", "random_boxes", "selective_s
 
 # Raise this when a change of the code changes the boxes: it is part of the names of cached files.
 _CACHE_VERSION = 2
+# How a file of NumPy's begins in the format's first version, whose header is short; arrays of boxes have no other.
+_NPY_1_0 = b"\x93NUMPY\x01\x00"
 
 
 def _propose_selective_search(image, max_boxes, seed, **options):
@@ -176,7 +178,11 @@ def _is_up_to_date(path: Path, dataset, image_id: str) -> bool:
 def _read_boxes(path: Path) -> np.ndarray | None:
     """Read cached boxes; None if the file is damaged, so that the boxes are made again."""
     try:
-        return as_boxes(np.load(path, allow_pickle=False))
+        with open(path, "rb") as file:
+            if file.read(8) != _NPY_1_0:
+                return None
+        # Mapped first: that holds what the header promises against the file's size before memory is taken.
+        return np.array(as_boxes(np.load(path, allow_pickle=False, mmap_mode="r")))
     except Exception:  # whatever a damaged file makes NumPy raise, even a tokenizer's error
         return None
 
