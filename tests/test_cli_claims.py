@@ -1,6 +1,8 @@
 """`rcnn claims` as a user meets it."""
 
 import json
+import subprocess
+import sys
 
 import pytest
 
@@ -77,3 +79,11 @@ def test_what_is_no_command_is_told_from_one(text):
 def test_real_commands_parse():
     command.parse_command("rcnn claims --only 'Table 2'")
     command.parse_command("make benchmark")
+
+
+def test_a_reader_that_has_seen_enough_is_no_fault():
+    command = [sys.executable, "-m", "rcnn_helpers.cli", "claims"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert process.stdout.readline()
+        process.stdout.close()
+        assert process.stderr.read() == b""

@@ -36,14 +36,18 @@ def main(arguments: list[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     options.command_line = shlex.join(["rcnn", *arguments])
     try:
-        return options.run(options) or 0
+        status = options.run(options) or 0
+        sys.stdout.flush()
+        return status
+    except BrokenPipeError:
+        # Whoever read us, such as head, has seen enough: nothing more is written, nor complained about at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
     except RCNNError as error:
         print(f"rcnn {options.command}: {error}", file=sys.stderr)
         return 1
     except OSError as error:
         print(f"rcnn {options.command}: {error.strerror or error}: {error.filename or ''}", file=sys.stderr)
-        return 1
-    except BrokenPipeError:
         return 1
     except KeyboardInterrupt:
         if os.environ.get("RANK", "0") != "0":
