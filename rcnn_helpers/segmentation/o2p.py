@@ -22,8 +22,8 @@ from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
 from rcnn_helpers.errors import DatasetError, SettingsError
+from rcnn_helpers.sift import SIFT_DIM, dense_sift
 
-SIFT_DIM = 128
 # Colour (RGB and Lab, in 0..1), place in the region's box (x, y), and patch size.
 _COLOURS, _PLACES, _SIZES = 6, 2, 1
 _EXTRA = _COLOURS + _PLACES + _SIZES
@@ -143,7 +143,9 @@ class SecondOrderPooling(BaseEstimator):
         quota = -(-self.samples // len(dataset.ids))
         pieces = []
         for image_id in tqdm(dataset.ids, desc="SIFT", unit="image", disable=not progress, leave=False):
-            found = self._sift(dataset.image(image_id)).reshape(-1, SIFT_DIM)
+            found = dense_sift(dataset.image(image_id), step=self.step, patches=self.patches).reshape(
+                -1, SIFT_DIM
+            )
             pieces.append(found[rng.choice(len(found), size=min(quota, len(found)), replace=False)])
         sample = np.concatenate(pieces)
         if self.components == SIFT_DIM:
@@ -203,7 +205,7 @@ class SecondOrderPooling(BaseEstimator):
         """Points of the grid, int [P, 2] as (x, y), and what describes each, float32 [sizes, P, K - 2]."""
         import cv2
 
-        sift = self._sift(image)
+        sift = dense_sift(image, step=self.step, patches=self.patches)
         n_sizes, n_rows, n_columns = sift.shape[:3]
         first = self.step // 2
         x, y = np.meshgrid(first + self.step * np.arange(n_columns), first + self.step * np.arange(n_rows))
@@ -217,8 +219,3 @@ class SecondOrderPooling(BaseEstimator):
             relative_size = np.full((len(points), 1), patch / max(self.patches))
             values[k] = np.concatenate([short, colours, relative_size], axis=1)
         return points, values
-
-    def _sift(self, image):
-        from rcnn_helpers.baselines.bag_of_words import dense_sift
-
-        return dense_sift(image, step=self.step, patches=self.patches)

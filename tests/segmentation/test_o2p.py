@@ -5,7 +5,6 @@ import pytest
 from scipy.linalg import expm, logm
 from sklearn.exceptions import NotFittedError
 
-from rcnn_helpers.baselines.bag_of_words import dense_sift
 from rcnn_helpers.errors import DatasetError, SettingsError
 from rcnn_helpers.segmentation.o2p import (
     SecondOrderPooling,
@@ -13,6 +12,7 @@ from rcnn_helpers.segmentation.o2p import (
     second_order_average,
     upper_triangle,
 )
+from rcnn_helpers.sift import dense_sift
 
 
 class Pictures:
