@@ -15,7 +15,15 @@ from rcnn_helpers import claims, settings
 from rcnn_helpers.claims import checks, finding, model
 from rcnn_helpers.claims.finding import Difference, minus, sign
 from rcnn_helpers.claims.measuring import MEASUREMENTS, measure
-from rcnn_helpers.claims.results import TOYVOC_CLASSES, Missing, Results, by_class, by_seed, matching
+from rcnn_helpers.claims.results import (
+    TOYVOC_CLASSES,
+    VOC_ONLY_CLASSES,
+    Missing,
+    Results,
+    by_class,
+    by_seed,
+    matching,
+)
 from rcnn_helpers.errors import DatasetError, DisplayError, SettingsError
 
 CLASSES = ("horse", "car", "bus", "chair", "sofa", "cat")
@@ -159,12 +167,12 @@ def test_only_seeds_that_have_all_rows_count(folder):
 def test_further_runs_are_shown_if_they_are_there(folder):
     find = sign(
         minus("A", "B", file="three"),
-        sample=minus("A", "B", file="one"),
+        sample=(("few", minus("A", "B", file="one")), ("many", minus("A", "B", file="nowhere"))),
         also=(("with more", minus("A", "B", file="one")), ("with most", minus("A", "B", file="nowhere"))),
     )
     found = find(Results(folder))
     assert found.toyvoc == "+0.8 ± 0.3; with more +2.0 (1 seed; better in 6 of 6 classes)"
-    assert found.sample == "+2.0 (1 seed; better in 6 of 6 classes)"
+    assert found.sample == "few +2.0 (1 seed; better in 6 of 6 classes)"
 
 
 def test_the_papers_figures_are_read(folder):
@@ -272,10 +280,12 @@ def test_no_row_has_a_figure_of_ours_of_its_own():
             assert line.finding.toyvoc == "–" == line.finding.sample
 
 
-def test_toyvocs_classes_are_known():
+def test_the_classes_of_toyvoc_and_voc_are_known():
     from rcnn_helpers.datasets.toyvoc import CATEGORIES
+    from rcnn_helpers.datasets.voc import VOC_CLASSES
 
     assert set(TOYVOC_CLASSES) == set(CATEGORIES)
+    assert set(VOC_ONLY_CLASSES) == set(VOC_CLASSES) - set(CATEGORIES)
 
 
 def test_faults_of_a_table_are_named(folder):

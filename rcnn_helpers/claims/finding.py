@@ -110,7 +110,7 @@ def sign(
     difference: Difference,
     *,
     paper: float | Callable[[Results], float] = math.nan,
-    sample: Difference | None = None,
+    sample: Sequence[tuple[str, Difference]] = (),
     also: Sequence[tuple[str, Difference]] = (),
 ) -> Callable[[Results], Finding]:
     """A finding from the sign of a difference.
@@ -121,25 +121,19 @@ def sign(
         Above 0 speaks for the claim.
     paper : float or callable
         The paper's difference in points; a callable reads it.
-    sample : Difference, optional
-        The same on real photographs. It is shown, and does not decide.
+    sample : sequence of (text, Difference)
+        The same on real photographs, each with what tells the runs apart. They are shown, and do not decide.
     also : sequence of (text, Difference)
-        Further runs to be shown beside it; those that were not made are left out.
+        Further runs to be shown beside it; of these and of `sample` those that were not made are left out.
     """
 
     def find(results: Results) -> Finding:
         verdict, values = difference.judged(results)
         mean, spread = paired.mean_and_spread(values)
-        texts = [difference.text(results)]
-        for label, other in also:
-            try:
-                texts.append(f"{label} {other.text(results)}")
-            except Missing:
-                continue
         return Finding(
             verdict,
-            toyvoc="; ".join(texts),
-            sample="–" if sample is None else sample.text(results),
+            toyvoc="; ".join([difference.text(results), *_texts(also, results)]),
+            sample="; ".join(_texts(sample, results)) or "–",
             difference=mean,
             spread=spread,
             values=tuple(values),
@@ -147,6 +141,17 @@ def sign(
         )
 
     return find
+
+
+def _texts(runs: Sequence[tuple[str, Difference]], results: Results) -> list[str]:
+    """Label and difference of each run that was made."""
+    texts = []
+    for label, run in runs:
+        try:
+            texts.append(f"{label} {run.text(results)}")
+        except Missing:
+            continue
+    return texts
 
 
 def rule(

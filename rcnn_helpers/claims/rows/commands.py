@@ -17,6 +17,20 @@ PHOTOGRAPHS = (
     "layer=pool5,fine_tuned=no --row layer=pool5,fine_tuned=no,box_regression=1 --row layer=pool5 --row "
     "layer=pool5,box_regression=1 --csv data/results/ablation_voc2007_sample.csv"
 )
+# All classes of the same sample, with four times the images to fine-tune on and eight times the windows.
+TUNE_ON_MORE_PHOTOGRAPHS = (
+    "rcnn finetune --voc VOC2007 --split trainval --network squeezenet1_1 --weights "
+    "squeezenet1_1_imagenet.safetensors --proposals 200 --steps 800 --lr-drop-every 600 --batch-size 128 "
+    "--out tuned.safetensors"
+)
+MORE_PHOTOGRAPHS = (
+    "rcnn ablate --voc VOC2007 --split trainval --test-split test --max-images 500 --max-test-images 250 "
+    "--network squeezenet1_1 --weights squeezenet1_1_imagenet.safetensors --proposals 200 --finetuned "
+    "tuned.safetensors --row layer=pool5,fine_tuned=no --row layer=pool5,fine_tuned=no,box_regression=1 "
+    "--row layer=pool5 --row layer=pool5,box_regression=1 "
+    "--csv data/results/ablation_voc2007_sample_20_classes.csv "
+    "--json data/results/ablation_voc2007_sample_20_classes.json"
+)
 # The paper's own experiment: needs VOC 2007, ImageNet weights of the T-Net, and in practice a GPU.
 VOC_2007 = (
     "rcnn ablate --voc VOC2007 --profile paper --tables table2,classifier --network tnet "
