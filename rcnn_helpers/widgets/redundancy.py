@@ -39,12 +39,12 @@ class DuplicateExplorer(Explorer):
         self.frame, self.a, self.b = frame.sort_values("distance", kind="stable"), a, b
         self._distances = self.frame.distance.to_numpy()
         controls = {
-            "threshold": fraction_slider("distance up to", threshold),
             "rank": int_slider("pair", 1, len(frame), 1),
+            "threshold": fraction_slider("distance up to", threshold),
         }
         super().__init__(controls)
 
-    def _draw(self, threshold, rank):
+    def _draw(self, rank, threshold):
         pair = next(self.frame.iloc[rank - 1 : rank].itertuples())
         left, right = self.a.image(pair.row_a), self.b.image(pair.row_b)
         n_within = int((self._distances <= threshold).sum())
