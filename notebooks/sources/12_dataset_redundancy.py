@@ -108,7 +108,8 @@ paper.round(2).astype({"found": "Int64", "of": "Int64"})
 predict("12 hash finds", "Copies found by one of the two hashes, of 5")
 
 # %%
-workbench = Path(tempfile.mkdtemp(prefix="redundancy_"))
+folder_of_copies = tempfile.TemporaryDirectory(prefix="redundancy_")  # gone when the kernel ends
+workbench = Path(folder_of_copies.name)
 copies = workbench / "copies"
 copies.mkdir()
 picture = test.image(0)
@@ -755,7 +756,6 @@ for kind in ("JPEG quality 90", "resized to 50%", "resized to 200%"):
     assert found[kind].at(redundancy.NEAR)["recall"] == 1, f"{kind} ought to be found"
 assert shares[1] == 1, "a mirrored copy has the re-ordered descriptor"
 assert search["table_gib"] * 1024 > 10 * search["peak_mib"], "the table of all distances was there after all"
-shutil.rmtree(workbench)
 print("All checks passed.")
 
 # %% [markdown]
