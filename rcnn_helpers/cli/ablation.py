@@ -1,7 +1,6 @@
 """``rcnn ablate``."""
 
 import argparse
-import json
 import shutil
 import sys
 from pathlib import Path
@@ -9,8 +8,17 @@ from pathlib import Path
 from rcnn_helpers import settings
 from rcnn_helpers.cli.data import class_list, require_classes, some_images, training_images
 from rcnn_helpers.cli.fine_tuning import positives_of, schedule_options
-from rcnn_helpers.cli.options import NETWORKS, TABLES, add_parser, data_options, device_options, positive
-from rcnn_helpers.cli.output import provenance, save_json
+from rcnn_helpers.cli.options import (
+    NETWORKS,
+    TABLES,
+    add_parser,
+    data_options,
+    device_options,
+    picture_counts,
+    positive,
+    seed_list,
+)
+from rcnn_helpers.cli.output import save_tables
 from rcnn_helpers.errors import SettingsError
 
 
@@ -61,16 +69,7 @@ def ablate(options) -> None:
     print(ablation.format_signs(found))
     if len(options.seeds) < 3:
         print("One or two seeds show little: by chance alone, n seeds agree in one of 2^(n-1) cases.")
-    if options.csv:
-        frame.to_csv(options.csv, index=False)
-    save_json(
-        options.json,
-        provenance(options)
-        | {
-            name: json.loads(table.to_json(orient="records"))
-            for name, table in (("rows", frame), ("signs", found))
-        },
-    )
+    save_tables(options, frame, signs=found)
 
 
 def _rows(options, network):
@@ -140,22 +139,6 @@ def _tables(text: str) -> tuple[str, ...]:
     return names
 
 
-def _seeds(text: str) -> tuple[int, ...]:
-    parts = [part.strip() for part in text.split(",")]
-    if not all(part.isascii() and part.isdigit() for part in parts):
-        raise argparse.ArgumentTypeError(f"{text!r} is not a list of whole numbers such as 0,1,2")
-    return tuple(map(int, parts))
-
-
-def _picture_counts(text: str) -> dict[str, int]:
-    counts = [part.strip() for part in text.split(",")]
-    if len(counts) != 3 or not all(part.isascii() and part.isdigit() and int(part) for part in counts):
-        raise argparse.ArgumentTypeError(
-            f"{text!r} is not three numbers from 1 on, of train, val and test pictures, such as 430,70,100"
-        )
-    return dict(zip(("train", "val", "test"), map(int, counts), strict=True))
-
-
 def comparison_options(parser) -> None:
     """Which data, seeds, network and proposals rows of a table are compared on."""
     data_options(parser, split="trainval")
@@ -169,7 +152,7 @@ def comparison_options(parser) -> None:
     )
     parser.add_argument(
         "--pictures",
-        type=_picture_counts,
+        type=picture_counts,
         metavar="TRAIN,VAL,TEST",
         help="draw so many pictures of ToyVOC, instead of the profile's; larger sets contain the smaller ones",
     )
@@ -181,7 +164,7 @@ def comparison_options(parser) -> None:
         "--max-test-images", type=positive, metavar="N", help="judge on N images spread over the split"
     )
     parser.add_argument(
-        "--seeds", type=_seeds, default=(0,), metavar="A,B", help="seeds, such as 0,1,2 (default: 0)"
+        "--seeds", type=seed_list, default=(0,), metavar="A,B", help="seeds, such as 0,1,2 (default: 0)"
     )
     parser.add_argument("--network", choices=NETWORKS, help="backbone (default: the profile's)")
     parser.add_argument(

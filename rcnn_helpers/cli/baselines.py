@@ -1,6 +1,5 @@
 """``rcnn baselines``."""
 
-import json
 from pathlib import Path
 
 from rcnn_helpers import settings
@@ -11,7 +10,7 @@ from rcnn_helpers.cli.ablation import (
     weights_by_network,
 )
 from rcnn_helpers.cli.options import DESCRIPTORS, add_parser
-from rcnn_helpers.cli.output import provenance, save_json
+from rcnn_helpers.cli.output import save_tables
 from rcnn_helpers.errors import SettingsError
 
 _FINE_TUNED = "FT "
@@ -53,9 +52,7 @@ def baselines(options) -> None:
     )
     print("image's proposals too. Memory is that of linear detectors of so many classes.")
     print(format_table(frame))
-    if options.csv:
-        frame.to_csv(options.csv, index=False)
-    save_json(options.json, provenance(options) | {"rows": json.loads(frame.to_json(orient="records"))})
+    save_tables(options, frame)
 
 
 def _network_layers(network: str) -> list[str]:

@@ -1,13 +1,12 @@
 """``rcnn dense`` and ``rcnn scaling``: two ways to share computation (secs. 4.6 and 2.2)."""
 
 import argparse
-import json
 from pathlib import Path
 
 from rcnn_helpers import settings
 from rcnn_helpers.cli.data import cache_of, open_dataset, require_classes, some_images, training_images
 from rcnn_helpers.cli.options import NETWORKS, add_parser, data_options, device_options, positive
-from rcnn_helpers.cli.output import provenance, save_json
+from rcnn_helpers.cli.output import save_tables
 
 
 def dense(options) -> None:
@@ -45,7 +44,7 @@ def dense(options) -> None:
     print(
         frame.set_index("method").loc[[name for name in METHODS if name in set(frame.method)], shown].round(2)
     )
-    _save(options, frame)
+    save_tables(options, frame)
 
 
 def _sides(options):
@@ -112,16 +111,7 @@ def scaling(options) -> None:
         "The paper (sec. 2.2): 10 s and 1.5 GB for 100,000 classes; UVA's features would take "
         f"{engine.memory_needed(100_000, 360_000):.0f} GB."
     )
-    _save(options, frame)
-
-
-def _save(options, frame) -> None:
-    """Write the frame to the files of ``--csv`` and ``--json``, if there are any."""
-    if options.csv:
-        from rcnn_helpers.storage import atomic_write
-
-        atomic_write(options.csv, lambda file: file.write(frame.to_csv(index=False).encode()))
-    save_json(options.json, provenance(options) | {"rows": json.loads(frame.to_json(orient="records"))})
+    save_tables(options, frame)
 
 
 def _numbers(text: str) -> tuple[float, ...]:

@@ -1,13 +1,12 @@
 """``rcnn split`` and ``rcnn many-classes``: what two hundred classes need (sec. 4)."""
 
 import argparse
-import json
 import time
 from pathlib import Path
 
 from rcnn_helpers import settings
-from rcnn_helpers.cli.options import NETWORKS, add_parser, common_options, device_options, positive
-from rcnn_helpers.cli.output import percent, provenance, save_json
+from rcnn_helpers.cli.options import NETWORKS, add_parser, common_options, device_options, positive, seed_list
+from rcnn_helpers.cli.output import percent, provenance, save_json, save_tables
 from rcnn_helpers.errors import SettingsError
 
 # Of ToyVOC, in the roles of ILSVRC's sets: pictures to draw, and boxes a class from train.
@@ -139,21 +138,8 @@ def many_classes_table(options) -> None:
     )
     steps = table4_steps(frame)
     _print_table(frame, steps)
-    if options.csv:
-        frame.to_csv(options.csv, index=False)
-    save_json(
-        options.json,
-        provenance(options)
-        | {
-            "boxes_a_class": dict(
-                zip(("train.5k", "train1k"), options.boxes or _default_boxes(options), strict=True)
-            ),
-            **{
-                key: json.loads(table.to_json(orient="records"))
-                for key, table in (("rows", frame), ("steps", steps))
-            },
-        },
-    )
+    boxes = dict(zip(("train.5k", "train1k"), options.boxes or _default_boxes(options), strict=True))
+    save_tables(options, frame, steps=steps, boxes_a_class=boxes)
 
 
 def _default_boxes(options) -> tuple[int, int]:
@@ -219,13 +205,6 @@ def _box_counts(text: str) -> tuple[int, ...]:
     return few, many
 
 
-def _seeds(text: str) -> tuple[int, ...]:
-    parts = [part.strip() for part in text.split(",")]
-    if not all(part.isascii() and part.isdigit() for part in parts):
-        raise argparse.ArgumentTypeError(f"{text!r} is not a list of whole numbers such as 0,1,2")
-    return tuple(map(int, parts))
-
-
 def _ilsvrc_options(parser) -> None:
     parser.add_argument(
         "--ilsvrc", metavar="DIR", help="folder of ILSVRC's detection images, annotations and lists"
@@ -271,7 +250,7 @@ def add(commands) -> None:
         help="boxes a class from train in the rows train.5k and train1k (default: 20,40; with --ilsvrc 500,1000)",
     )
     parser.add_argument(
-        "--seeds", type=_seeds, default=(0,), metavar="A,B", help="such as 0,1,2 (default: 0)"
+        "--seeds", type=seed_list, default=(0,), metavar="A,B", help="such as 0,1,2 (default: 0)"
     )
     parser.add_argument(
         "--network", choices=NETWORKS, help="backbone (default: quarter_tnet; --ilsvrc: tnet)"

@@ -18,6 +18,24 @@ def add_parser(commands, name, run, summary) -> argparse.ArgumentParser:
     return parser
 
 
+def seed_list(text: str) -> tuple[int, ...]:
+    """Seeds such as ``0,1,2``."""
+    parts = [part.strip() for part in text.split(",")]
+    if not all(part.isascii() and part.isdigit() for part in parts):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a list of whole numbers such as 0,1,2")
+    return tuple(map(int, parts))
+
+
+def picture_counts(text: str) -> dict[str, int]:
+    """Numbers of ToyVOC's pictures, such as ``430,70,100``."""
+    counts = [part.strip() for part in text.split(",")]
+    if len(counts) != 3 or not all(part.isascii() and part.isdigit() and int(part) for part in counts):
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is not three numbers from 1 on, of train, val and test pictures, such as 430,70,100"
+        )
+    return dict(zip(("train", "val", "test"), map(int, counts), strict=True))
+
+
 def data_options(parser, *, split: str) -> None:
     """Which images: a folder and a split of it, by default `split`."""
     parser.add_argument("--voc", metavar="DIR", help="folder in VOC layout, the one that holds JPEGImages")

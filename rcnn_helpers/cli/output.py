@@ -1,5 +1,6 @@
 """What commands print and write."""
 
+import json
 import sys
 
 
@@ -20,6 +21,27 @@ def save_json(path, value) -> None:
         from rcnn_helpers.storage import write_json
 
         write_json(path, value)
+
+
+def save_tables(options, rows, **parts) -> None:
+    """Write data frames to the files of ``--csv`` and ``--json``, if there are any.
+
+    The first holds `rows` alone; the second holds them with `parts`, frames or JSON values by name, and says where
+    they are from.
+    """
+    if options.csv:
+        from rcnn_helpers.storage import atomic_write
+
+        atomic_write(options.csv, lambda file: file.write(rows.to_csv(index=False).encode()))
+    frames = {"rows": rows} | parts
+    save_json(
+        options.json,
+        provenance(options)
+        | {
+            name: json.loads(part.to_json(orient="records")) if hasattr(part, "to_json") else part
+            for name, part in frames.items()
+        },
+    )
 
 
 def provenance(options) -> dict[str, str]:

@@ -1,13 +1,11 @@
 """``rcnn segment``: train a segmenter, use and judge it, and the paper's Table 5 (sec. 5)."""
 
-import json
 import shutil
 import sys
 import time
 from pathlib import Path
 
 from rcnn_helpers import settings
-from rcnn_helpers.cli.ablation import _picture_counts, _seeds
 from rcnn_helpers.cli.data import cache_of, open_dataset, some_images
 from rcnn_helpers.cli.options import (
     NETWORKS,
@@ -15,9 +13,11 @@ from rcnn_helpers.cli.options import (
     common_options,
     data_options,
     device_options,
+    picture_counts,
     positive,
+    seed_list,
 )
-from rcnn_helpers.cli.output import percent, print_seconds, progress_bar, provenance, save_json
+from rcnn_helpers.cli.output import percent, print_seconds, progress_bar, provenance, save_json, save_tables
 from rcnn_helpers.errors import DatasetError, RCNNError, SettingsError
 
 # Written out here so that --help needs no heavy import; a test keeps them true.
@@ -210,16 +210,7 @@ def table(options) -> None:
     print(format_signs(found))
     if len(options.seeds) < 3:
         print("One or two seeds show little: by chance alone, n seeds agree in one of 2^(n-1) cases.")
-    if options.csv:
-        frame.to_csv(options.csv, index=False)
-    save_json(
-        options.json,
-        provenance(options)
-        | {
-            name: json.loads(part.to_json(orient="records"))
-            for name, part in (("rows", frame), ("signs", found))
-        },
-    )
+    save_tables(options, frame, signs=found)
 
 
 def _open(options, classes=None):
@@ -346,12 +337,12 @@ def _add_table(actions) -> None:
     parser.add_argument("--profile", choices=sorted(settings.PROFILES), help="(default: laptop)")
     parser.add_argument(
         "--pictures",
-        type=_picture_counts,
+        type=picture_counts,
         metavar="TRAIN,VAL,TEST",
         help="draw so many pictures of ToyVOC, instead of the profile's",
     )
     parser.add_argument(
-        "--seeds", type=_seeds, default=(0,), metavar="A,B", help="seeds, such as 0,1,2 (default: 0)"
+        "--seeds", type=seed_list, default=(0,), metavar="A,B", help="seeds, such as 0,1,2 (default: 0)"
     )
     parser.add_argument("--network", choices=NETWORKS, help="backbone (default: the profile's)")
     parser.add_argument("--weights", metavar="FILE", help="its pre-trained weights")
