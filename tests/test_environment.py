@@ -97,6 +97,12 @@ def test_pip_installs_this_package_and_what_conda_lacks(environment):
     assert [split_range(requirement)[0] for requirement in lacking] == ["playwright"]
 
 
+def test_the_cluster_extra_is_tested_at_the_range_it_states(project, ranges):
+    extra = dict(map(split_range, project["optional-dependencies"]["cluster"]))
+    assert list(extra) == ["distributed"]
+    assert extra.items() <= ranges.items()
+
+
 def test_every_pin_is_in_its_range(ranges, pins):
     for name, bound in ranges.items():
         assert name in pins, f"{name} is not in requirements.lock; run `make lock`"
