@@ -58,7 +58,7 @@ class Candidates:
         rows = best.ravel()
         fires = scores[rows, class_index] > settings.NEVER_FIRES
         rows, class_index = rows[fires], class_index[fires]
-        self._keep(
+        self.keep(
             Detections(
                 self.image_ids,
                 self.classes,
@@ -69,7 +69,8 @@ class Candidates:
             )
         )
 
-    def _keep(self, found: Detections) -> None:
+    def keep(self, found: Detections) -> None:
+        """Take all of `found`: regions of these images and classes, of one image the best alone, as `add` does."""
         self.pending.append(found)
         self.n_pending += len(found)
         if self.n_pending > 2 * self.max_total * len(self.classes):

@@ -190,15 +190,33 @@ class RCNN:
         with self._working_folder(cache) as folder:
             proposals = self._propose(dataset, proposals, folder, progress)
             store = self.extract(dataset, proposals, store=store, cache=folder, progress=progress)
-            if self.classifier == "svm":
-                self._fit_svms(dataset, store, progress)
-            self.regressors_ = None
-            if self.box_regression:
-                self._fit_regressors(dataset, store, progress)
-            with self._timed("thresholds"):
-                judged = fully_annotated(dataset)
-                found = self._search(judged, proposals, store, regress=self.box_regression, progress=progress)
-                self.thresholds_ = best_thresholds(evaluate(found, judged), self.classes_)
+            return self.fit_store(dataset, store, progress=progress)
+
+    def fit_store(self, dataset, store, *, progress: bool = True) -> "RCNN":
+        """Train as `fit` does, on the regions whose features a store holds already.
+
+        Parameters
+        ----------
+        dataset : VOCDataset or the like
+        store : FeatureStore
+            Of pool5, with an entry for every image. Its regions need not be proposals, see `DenseDetector`.
+        progress : bool
+
+        Returns
+        -------
+        self
+        """
+        self.classes_ = tuple(dataset.classes)
+        self.svms_ = self.regressors_ = None
+        if self.classifier == "svm":
+            self._fit_svms(dataset, store, progress)
+        if self.box_regression:
+            self._fit_regressors(dataset, store, progress)
+        with self._timed("thresholds"):
+            judged = fully_annotated(dataset)
+            unused = dict.fromkeys(judged.ids)  # the regions come from the store
+            found = self._search(judged, unused, store, regress=self.box_regression, progress=progress)
+            self.thresholds_ = best_thresholds(evaluate(found, judged), self.classes_)
         return self
 
     def _fit_svms(self, dataset, store, progress) -> None:
@@ -276,14 +294,37 @@ class RCNN:
     def score(self, image: np.ndarray, boxes) -> np.ndarray:
         """Score `boxes` of one image for every class, float32 [N, C]: one matrix product (sec. 2.2)."""
         self._require_fitted()
-        return self._scores(self._pool5(image, boxes))
+        return self.score_pool5(self._pool5(image, boxes))
 
     def regress(self, image: np.ndarray, boxes) -> np.ndarray:
         """Return where each class would move each of `boxes` of one image, float32 [N, C, 4] (App. C)."""
         self._require_fitted()
         self._require_regressors()
         boxes = as_boxes(boxes)
-        return self._regressed(boxes, self._pool5(image, boxes), *image.shape[:2])
+        return self.regress_pool5(boxes, self._pool5(image, boxes), *image.shape[:2])
+
+    def score_pool5(self, pool5: np.ndarray) -> np.ndarray:
+        """Score regions, given by their pool5 features as the network gives them [N, D]: float32 [N, C]."""
+        if self.classifier == "svm":
+            return self.svms_.decision_function(self._features(pool5))
+        from rcnn_helpers.pool5 import probabilities_from_pool5
+
+        return probabilities_from_pool5(self.network, pool5, precision=self._precision())[:, 1:]
+
+    def regress_pool5(self, boxes: np.ndarray, pool5: np.ndarray, height: int, width: int) -> np.ndarray:
+        """Return where each class moves regions, inside the image: float32 [N, C, 4] (App. C).
+
+        Parameters
+        ----------
+        boxes : float32 [N, 4]
+        pool5 : float32 [N, D]
+            Their features, as the network gives them.
+        height, width : int
+            Of the image.
+        """
+        targets = self.regressors_.predict_all(pool5 * np.float32(self.pool5_scale_))
+        repeated = np.repeat(boxes, len(self.classes_), axis=0)
+        return regress_within(repeated, targets.reshape(-1, 4), height, width).reshape(targets.shape)
 
     def detect(
         self,
@@ -323,10 +364,10 @@ class RCNN:
         if len(proposals) == 0:
             return Detections.empty((image_id,), self.classes_)
         pool5 = self._pool5(working, proposals)
-        scores = self._scores(pool5)
+        scores = self.score_pool5(pool5)
         least = self.thresholds_ if score_threshold is None else score_threshold
         rows, class_index = np.nonzero(scores > least)
-        boxes = self._regressed(proposals, pool5, height, width) if regress else proposals
+        boxes = self.regress_pool5(proposals, pool5, height, width) if regress else proposals
         found = Detections(
             (image_id,),
             self.classes_,
@@ -424,9 +465,9 @@ class RCNN:
         candidates = Candidates(dataset.ids, self.classes_, max_per_image, max_total)
         for index, image_id in enumerate(_progress(dataset.ids, "detecting", progress)):
             boxes, pool5, (height, width) = self._regions(dataset, image_id, proposals[image_id], store)
-            scores = self._scores(pool5)
+            scores = self.score_pool5(pool5)
             if regress:
-                boxes = self._regressed(boxes, pool5, height, width)
+                boxes = self.regress_pool5(boxes, pool5, height, width)
             if suppress_first or least_score > -np.inf:
                 overlap = self.nms_iou if suppress_first else 1.0
                 scores = suppress_scores(boxes, scores, least_score=least_score, iou_threshold=overlap)
@@ -454,7 +495,7 @@ class RCNN:
             classes = found.class_index[rows]
             for _ in range(rounds):
                 pool5 = self._pool5(image, boxes[rows])
-                scores[rows] = self._scores(pool5)[np.arange(len(rows)), classes]
+                scores[rows] = self.score_pool5(pool5)[np.arange(len(rows)), classes]
                 targets = self.regressors_.predict(pool5 * np.float32(self.pool5_scale_), classes)
                 boxes[rows] = regress_within(boxes[rows], targets, *image.shape[:2])
         return replace(found, scores=scores, boxes=boxes)
@@ -472,20 +513,6 @@ class RCNN:
 
         features = from_pool5(self.network, pool5, self.layer, precision=self._precision())
         return features * np.float32(self.feature_scale_)
-
-    def _scores(self, pool5) -> np.ndarray:
-        """Score of each region for each class, float32 [N, C]."""
-        if self.classifier == "svm":
-            return self.svms_.decision_function(self._features(pool5))
-        from rcnn_helpers.pool5 import probabilities_from_pool5
-
-        return probabilities_from_pool5(self.network, pool5, precision=self._precision())[:, 1:]
-
-    def _regressed(self, boxes, pool5, height, width) -> np.ndarray:
-        """Where each class moves each region, inside the image, float32 [N, C, 4]."""
-        targets = self.regressors_.predict_all(pool5 * np.float32(self.pool5_scale_))
-        repeated = np.repeat(boxes, len(self.classes_), axis=0)
-        return regress_within(repeated, targets.reshape(-1, 4), height, width).reshape(targets.shape)
 
     def _precision(self) -> str:
         from rcnn_helpers.features import choose_precision

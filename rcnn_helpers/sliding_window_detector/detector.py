@@ -14,11 +14,10 @@ import numpy as np
 
 from rcnn_helpers import settings
 from rcnn_helpers.boxes import iou
-from rcnn_helpers.candidates import Candidates, best_thresholds, suppress
-from rcnn_helpers.datasets.training_mix import fully_annotated
+from rcnn_helpers.candidates import Candidates, suppress
 from rcnn_helpers.detector import LONGEST_SIDE, RCNN
 from rcnn_helpers.errors import SettingsError
-from rcnn_helpers.evaluation import Detections, evaluate
+from rcnn_helpers.evaluation import Detections
 from rcnn_helpers.feature_store import FeatureStore, choose_precision, digest_inputs
 from rcnn_helpers.images import shrink_to_fit
 from rcnn_helpers.pool5 import from_pool5
@@ -214,17 +213,8 @@ class DenseDetector:
     def _trained_on(self, dataset, store, progress) -> RCNN:
         """A copy of the R-CNN that has learnt, by its own rules, from the windows in a store."""
         rcnn = copy.copy(self.rcnn)
-        rcnn.classes_, rcnn.seconds_, rcnn.regressors_ = tuple(dataset.classes), {}, None
-        if rcnn.classifier == "svm":
-            rcnn._fit_svms(dataset, store, progress)
-        if rcnn.box_regression:
-            rcnn._fit_regressors(dataset, store, progress)
-        judged = fully_annotated(dataset)
-        found = rcnn._search(
-            judged, dict.fromkeys(judged.ids), store, regress=rcnn.box_regression, progress=progress
-        )
-        rcnn.thresholds_ = best_thresholds(evaluate(found, judged), rcnn.classes_)
-        return rcnn
+        rcnn.seconds_ = {}
+        return rcnn.fit_store(dataset, store, progress=progress)
 
     # -- detection -----------------------------------------------------------------------------------------
 
@@ -321,7 +311,7 @@ def detect_with(
         found = _best_of_image(dataset.image(image_id), detectors, max_per_image, kept)
         for taken, columns in zip(candidates, found, strict=True):
             image_index = np.full(len(columns["scores"]), index, np.int32)
-            taken._keep(Detections(taken.image_ids, taken.classes, image_index, **columns))
+            taken.keep(Detections(taken.image_ids, taken.classes, image_index, **columns))
     return [
         suppress(taken.best(), iou_threshold=detector.rcnn.nms_iou) if taken.n_pending else taken.best()
         for taken, detector in zip(candidates, detectors, strict=True)
@@ -383,7 +373,7 @@ def _search(
             rows = best.promising(scores)
             moved = boxes[rows]
             if rcnn.regressors_ is not None:
-                moved = rcnn._regressed(moved, pool5[rows], height, width)
+                moved = rcnn.regress_pool5(moved, pool5[rows], height, width)
             best.add(moved, scores[rows])
     return [(np.concatenate(best.boxes), np.concatenate(best.scores)) for best in kept]
 
@@ -399,7 +389,7 @@ def _behind(rcnn: RCNN, pool5: np.ndarray) -> np.ndarray | None:
 def _scores(rcnn: RCNN, pool5: np.ndarray, features: np.ndarray | None) -> np.ndarray:
     """Score of each window for each class, float32 [N, C]; detectors of one network share `features`."""
     if features is None:
-        return rcnn._scores(pool5)
+        return rcnn.score_pool5(pool5)
     return rcnn.svms_.decision_function(features * np.float32(rcnn.feature_scale_))
 
 
