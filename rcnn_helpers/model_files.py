@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from rcnn_helpers.errors import ModelError
-from rcnn_helpers.storage import atomic_write
+from rcnn_helpers.storage import tensors_are_damaged, write_tensors
 
 MODEL_FORMAT = "rcnn_helpers.model.2"
 _OLDER_FORMATS = ("rcnn_helpers.model.1",)
@@ -67,7 +67,7 @@ def save_detector(detector, path) -> None:
         {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()},
         metadata={"rcnn": json.dumps(header)},
     )
-    atomic_write(path, lambda file: file.write(payload))
+    write_tensors(path, payload)
 
 
 def load_detector(make, path, *, device: str | None = None, precision: str | None = None):
@@ -155,8 +155,11 @@ def _read(path: Path):
         with safe_open(path, framework="pt") as file:
             header = json.loads((file.metadata() or {}).get("rcnn", "null"))
             tensors = {name: file.get_tensor(name) for name in file.keys()}
+        damaged = tensors_are_damaged(path)
     except (SafetensorError, OSError, ValueError) as error:
         raise ModelError(f"{path} is damaged or no model file ({error}); train it again") from error
+    if damaged:
+        raise ModelError(f"{path} is damaged: its checksum is wrong; train the detector again")
     found = header.get("format") if isinstance(header, dict) else None
     if found in _OLDER_FORMATS:
         raise ModelError(

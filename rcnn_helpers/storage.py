@@ -3,6 +3,10 @@
 A file under its final name is always complete. Whatever is being written lies beside it under a hidden
 temporary name and is renamed at the end, which file systems do in one step; a run that is killed half-way
 leaves at most a temporary file behind, never half a result.
+
+A file that was whole can still be damaged later, by a disk or in a transfer. `write_tensors` and
+``write_json(..., checksum=True)`` put a CRC-32 of the content into the file, so that a changed number is found
+out where it is read. Files without one, of an older version or another program, are read as they are.
 """
 
 import errno
@@ -11,6 +15,7 @@ import json
 import os
 import shutil
 import uuid
+import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -20,6 +25,10 @@ from rcnn_helpers.errors import StoreError
 
 # What a file system answers when a file or a user's quota does not fit.
 DISK_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+# What it answers where nothing may be written: a read-only disk, or a folder of somebody else.
+NOT_WRITABLE = {errno.EROFS, errno.EACCES, errno.EPERM}
+# Key of the checksum in the header of a safetensors file and in a JSON file.
+_CHECKSUM = "crc32"
 
 
 def atomic_write(path, write: Callable[[BinaryIO], None]) -> None:
@@ -82,6 +91,75 @@ def atomic_folder(path) -> Iterator[Path]:
         shutil.rmtree(temporary, ignore_errors=True)
 
 
+def make_folder(path) -> Path:
+    """Make a folder and those above it, unless it is there.
+
+    Raises
+    ------
+    StoreError
+        If it cannot be made, or a file is in its place.
+    """
+    path = Path(path)
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise _cannot_write(path, error) from error
+    return path
+
+
+def write_tensors(path, payload: bytes) -> None:
+    """Write the bytes that `safetensors` made, atomically, with a checksum in the header.
+
+    Parameters
+    ----------
+    path : path-like
+    payload : bytes
+        A whole file, as ``safetensors.numpy.save`` or ``safetensors.torch.save`` return it. Tensors and metadata
+        stay as they are.
+    """
+    payload = memoryview(payload)
+    start = 8 + int.from_bytes(payload[:8], "little")
+    header = json.loads(bytes(payload[8:start]))
+    metadata = header.setdefault("__metadata__", {})
+    metadata[_CHECKSUM] = f"{zlib.crc32(payload[start:], _header_checksum(header)):08x}"
+    text = json.dumps(header, separators=(",", ":"), sort_keys=True).encode()
+    text += b" " * (-len(text) % 8)  # the numbers begin at a multiple of eight bytes
+
+    def write(file):
+        file.write(len(text).to_bytes(8, "little"))
+        file.write(text)
+        file.write(payload[start:])
+
+    atomic_write(path, write)
+
+
+def tensors_are_damaged(path) -> bool:
+    """Whether a safetensors file has another content than `write_tensors` gave it.
+
+    Names, shapes, metadata and numbers all count. False for a file without a checksum.
+
+    Raises
+    ------
+    OSError, ValueError
+        If the file cannot be read, or is no safetensors file at all.
+    """
+    with open(path, "rb") as file:
+        header = json.loads(file.read(int.from_bytes(file.read(8), "little")))
+        metadata = header.get("__metadata__", {}) if isinstance(header, dict) else {}
+        expected = metadata.pop(_CHECKSUM, None)
+        if expected is None:
+            return False
+        found = _header_checksum(header)
+        while piece := file.read(1 << 20):
+            found = zlib.crc32(piece, found)
+    return f"{found:08x}" != expected
+
+
+def _header_checksum(header: dict) -> int:
+    """CRC-32 of a safetensors header; without metadata it is that of a header with empty ones."""
+    return zlib.crc32(json.dumps(header, sort_keys=True).encode())
+
+
 def sha256(path) -> str:
     """SHA-256 of a file's content, as 64 hexadecimal digits."""
     with open(path, "rb") as file:
@@ -89,25 +167,44 @@ def sha256(path) -> str:
 
 
 def read_json(path) -> Any:
-    """Read a JSON file.
+    """Read a JSON file; a checksum that `write_json` put there is verified and left out.
 
     Raises
     ------
     StoreError
-        If the file is missing or is not JSON.
+        If the file is missing, is not JSON, or is not what was written.
     """
     try:
-        return json.loads(Path(path).read_text(encoding="utf-8"))
+        value = json.loads(Path(path).read_text(encoding="utf-8"))
     except OSError as error:
         raise StoreError(f"cannot read {path}: {error.strerror or error}") from error
     except (ValueError, RecursionError) as error:
         raise StoreError(f"{path} is not valid JSON ({error}); delete it and make it anew") from error
+    if isinstance(value, dict) and _CHECKSUM in value and value.pop(_CHECKSUM) != _json_checksum(value):
+        raise StoreError(f"{path} is damaged: its checksum is wrong; delete it and make it anew")
+    return value
 
 
-def write_json(path, value) -> None:
-    """Write `value` as indented JSON, atomically."""
+def write_json(path, value, *, checksum: bool = False) -> None:
+    """Write `value` as indented JSON, atomically.
+
+    Parameters
+    ----------
+    path : path-like
+    value : JSON value
+    checksum : bool
+        Of a dict: add a checksum, which `read_json` verifies. For results that are kept and read again.
+    """
+    if checksum:
+        value = {**value, _CHECKSUM: _json_checksum(value)}
     text = json.dumps(value, indent=2, ensure_ascii=False) + "\n"
     atomic_write(path, lambda file: file.write(text.encode("utf-8")))
+
+
+def _json_checksum(value: dict) -> str:
+    """CRC-32 of the value as it comes back from a file: a tuple as a list, a number as a key as text."""
+    value = json.loads(json.dumps(value))
+    return f"{zlib.crc32(json.dumps(value, sort_keys=True).encode()):08x}"
 
 
 def free_space(path) -> int:
@@ -129,5 +226,11 @@ def _cannot_write(path: Path, error: OSError) -> StoreError:
         return StoreError(
             f"cannot write {path}: {reason}; {megabytes:.0f} MB are free there. "
             "Free some space or choose another folder (RCNN_CACHE names the folder for caches)"
+        )
+    if error.errno in NOT_WRITABLE:
+        return StoreError(
+            f"cannot write {path}: {reason}. Results need a folder of your own. If this is a cache that others "
+            "share with you, what is missing in it can only be added by whoever may write there; to go on with a "
+            "cache of your own, name a folder for it with RCNN_CACHE (or --cache for one command)"
         )
     return StoreError(f"cannot write {path}: {reason}; check that its folder exists and may be written to")

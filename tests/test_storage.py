@@ -2,13 +2,18 @@
 
 import errno
 import hashlib
+import json
 import os
 import signal
 import subprocess
 import sys
 import threading
+import zlib
 
+import numpy as np
 import pytest
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save
 
 from rcnn_helpers import storage
 from rcnn_helpers.errors import StoreError
@@ -165,3 +170,96 @@ def test_missing_json(tmp_path):
 
 def test_free_space_of_a_folder_that_is_not_there_yet(tmp_path):
     assert storage.free_space(tmp_path / "a" / "b") > 0
+
+
+@pytest.mark.parametrize("code", sorted(storage.NOT_WRITABLE))
+def test_a_folder_of_somebody_else_names_the_remedy(tmp_path, monkeypatch, code):
+    def refuse(path, *arguments, **options):
+        raise OSError(code, os.strerror(code))
+
+    monkeypatch.setattr("builtins.open", refuse)
+    with pytest.raises(StoreError, match=r"a\.bin: .*RCNN_CACHE \(or --cache"):
+        storage.atomic_write(tmp_path / "a.bin", lambda file: file.write(b"x"))
+
+
+def test_a_folder_is_made_or_named(tmp_path):
+    assert storage.make_folder(tmp_path / "a" / "b").is_dir()
+    assert storage.make_folder(tmp_path / "a" / "b").is_dir()
+    (tmp_path / "file").write_text("")
+    with pytest.raises(StoreError, match="file"):
+        storage.make_folder(tmp_path / "file")
+
+
+# -- checksums ---------------------------------------------------------------------------------------------
+
+
+def tensor_file(path, metadata):
+    tensors = {"b": np.arange(7, dtype=np.float16), "a": np.eye(3, dtype=np.float32)}
+    storage.write_tensors(path, save(tensors, metadata=metadata))
+    return tensors
+
+
+@pytest.mark.parametrize("metadata", [None, {"z": "ü", "a": '{"classes": []}'}])
+def test_tensors_and_metadata_are_those_of_safetensors(tmp_path, metadata):
+    tensors = tensor_file(tmp_path / "a.safetensors", metadata)
+    with safe_open(tmp_path / "a.safetensors", framework="np") as file:
+        assert {name: value for name, value in file.metadata().items() if name != "crc32"} == (metadata or {})
+        for name, value in tensors.items():
+            np.testing.assert_array_equal(file.get_tensor(name), value)
+    assert not storage.tensors_are_damaged(tmp_path / "a.safetensors")
+
+
+def test_equal_tensors_are_equal_files(tmp_path):
+    for name in ("a", "b"):
+        tensor_file(tmp_path / name, {str(i): str(i) for i in range(20)})
+    assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
+
+
+def test_the_checksum_is_zlibs_over_header_and_numbers(tmp_path):
+    path = tmp_path / "a.safetensors"
+    tensor_file(path, {"x": "y"})
+    content = path.read_bytes()
+    start = 8 + int.from_bytes(content[:8], "little")
+    assert start % 8 == 0
+    header = json.loads(content[8:start])
+    expected = header["__metadata__"].pop("crc32")
+    assert f"{zlib.crc32(json.dumps(header, sort_keys=True).encode() + content[start:]):08x}" == expected
+
+
+def test_every_changed_byte_is_noticed_or_makes_no_difference(tmp_path):
+    path = tmp_path / "a.safetensors"
+    expected = tensor_file(path, {"classes": '["a", "b"]'})
+    content = path.read_bytes()
+    unnoticed = 0
+    for place in range(len(content)):
+        damaged = bytearray(content)
+        damaged[place] ^= 1
+        path.write_bytes(damaged)
+        try:
+            with safe_open(path, framework="np") as file:
+                found, metadata = {name: file.get_tensor(name) for name in file.keys()}, file.metadata()
+            if storage.tensors_are_damaged(path):
+                continue
+        except (SafetensorError, OSError, ValueError):
+            continue
+        unnoticed += 1  # the name of the checksum itself, or white space
+        assert metadata["classes"] == '["a", "b"]'
+        assert all(np.array_equal(found[name], value) for name, value in expected.items())
+    assert unnoticed < 20
+
+
+def test_files_without_a_checksum_are_taken_as_they_are(tmp_path):
+    path = tmp_path / "a.safetensors"
+    path.write_bytes(save({"a": np.ones(3, np.float32)}))
+    assert not storage.tensors_are_damaged(path)
+
+
+def test_results_with_a_checksum_come_back_without_it(tmp_path):
+    path = tmp_path / "a.json"
+    value = {"ap": {"dog": 1 / 3, "cat": float("nan")}, "sides": (1, 2), 5: None, "name": "Größe"}
+    storage.write_json(path, value, checksum=True)
+    found = storage.read_json(path)
+    assert json.dumps(found) == json.dumps(json.loads(json.dumps(value)))
+    path.write_text(path.read_text().replace("0.333", "0.334"))
+    with pytest.raises(StoreError, match=r"a\.json is damaged: its checksum is wrong; delete it"):
+        storage.read_json(path)

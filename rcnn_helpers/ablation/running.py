@@ -248,7 +248,7 @@ class _SeedRun:
                 started = time.perf_counter()
                 result = self._measure(row, pending)
                 result["seconds"] = time.perf_counter() - started
-                write_json(path, {**result, "settings": self._identity(row)})
+                write_json(path, {**result, "settings": self._identity(row)}, checksum=True)
             found[row] = read_json(path)
             self._say(
                 f"seed {self.seed}, {number + 1} of {len(pending)}: {row.name}, "

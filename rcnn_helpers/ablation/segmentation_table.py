@@ -149,7 +149,7 @@ class _SeedTable:
         """Accuracies, mean and seconds of a row, read where it has been worked out before."""
         path = self.folder / "results" / f"{_hash(self._identity(row))}.json"
         if not path.exists():
-            write_json(path, {**self._measure(row), "settings": self._identity(row)})
+            write_json(path, {**self._measure(row), "settings": self._identity(row)}, checksum=True)
         found = read_json(path)
         if self.options.progress:
             from tqdm.auto import tqdm

@@ -408,7 +408,7 @@ class _SeedRun:
             started = time.perf_counter()
             result = self._measure(row, pending)
             result["seconds"] = time.perf_counter() - started
-            write_json(self._path(row), {**result, "settings": self._identity(row)})
+            write_json(self._path(row), {**result, "settings": self._identity(row)}, checksum=True)
             found[row] = result
             self._say(f"seed {self.seed}: {row.name}, mAP {result['mAP']:.1f}, {result['seconds']:.0f} s")
         return found

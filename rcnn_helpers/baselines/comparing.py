@@ -429,7 +429,7 @@ def compare(
                     latest = (None, None)  # gone before the next one needs its memory
                     latest = (identity, describe_data(contestant, train, test, proposals, progress=progress))
                 found = judge(latest[1], C=contestant.C, seed=seed, metric=metric, progress=progress)
-                write_json(path, {**found, "name": descriptor.name, "settings": decided_by})
+                write_json(path, {**found, "name": descriptor.name, "settings": decided_by}, checksum=True)
             found = read_json(path)
             if progress:
                 tqdm.write(f"seed {seed}: {found['name']}, mAP {_shown(found['mAP'])}")

@@ -329,7 +329,7 @@ class Network:
         """
         from safetensors.torch import save
 
-        from rcnn_helpers.storage import atomic_write
+        from rcnn_helpers.storage import write_tensors
 
         dtype = PRECISIONS[precision]
         tensors = {
@@ -338,8 +338,7 @@ class Network:
         }
         header = {key: json.dumps(value) for key, value in (metadata or {}).items()}
         header["architecture"] = self.name
-        data = save(tensors, metadata=header)
-        atomic_write(Path(path), lambda file: file.write(data))
+        write_tensors(path, save(tensors, metadata=header))
 
     def __repr__(self):
         shapes = {layer: "x".join(map(str, shape)) for layer, shape in self.spec.shapes.items()}

@@ -16,6 +16,7 @@ from rcnn_helpers.errors import WeightsError
 from rcnn_helpers.networks.caffemodel import read_caffemodel
 from rcnn_helpers.networks.network import NetworkSpec
 from rcnn_helpers.settings import cache_dir, data_dir
+from rcnn_helpers.storage import tensors_are_damaged
 
 SAFETENSORS = (".safetensors",)
 STATE_DICT = (".pth", ".pt", ".bin", ".ckpt")
@@ -51,11 +52,15 @@ def _read_safetensors(path):
     from safetensors.torch import load_file
 
     try:
-        return load_file(path)
+        tensors = load_file(path)
+        damaged = tensors_are_damaged(path)
     except (SafetensorError, OSError, ValueError, KeyError) as error:
         raise WeightsError(
             f"{path} is damaged or no safetensors file ({_first_line(error)}); fetch or write it again"
         ) from None
+    if damaged:
+        raise WeightsError(f"{path} is damaged: its checksum is wrong; fetch or write it again")
+    return tensors
 
 
 def _read_state_dict(path):

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from rcnn_helpers.errors import ModelError
-from rcnn_helpers.storage import atomic_write
+from rcnn_helpers.storage import tensors_are_damaged, write_tensors
 
 FORMAT = "rcnn_helpers.segmenter.1"
 # Options of `Segmenter` that a file keeps.
@@ -44,7 +44,7 @@ def save_segmenter(segmenter, path) -> None:
         array = getattr(segmenter.regressors_, f"{name}_")
         tensors[f"svr.{name}"] = torch.from_numpy(np.ascontiguousarray(array, dtype=np.float32))
     payload = save(tensors, metadata={"segmenter": json.dumps(header)})
-    atomic_write(path, lambda file: file.write(payload))
+    write_tensors(path, payload)
 
 
 def load_segmenter(make, path, *, device: str | None = None):
@@ -104,8 +104,11 @@ def _read(path: Path):
         with safe_open(path, framework="pt") as file:
             header = json.loads((file.metadata() or {}).get("segmenter", "null"))
             tensors = {name: file.get_tensor(name) for name in file.keys()}
+        damaged = tensors_are_damaged(path)
     except (SafetensorError, OSError, ValueError) as error:
         raise ModelError(f"{path} is damaged or no model file ({error}); train it again") from error
+    if damaged:
+        raise ModelError(f"{path} is damaged: its checksum is wrong; train the segmenter again")
     if not isinstance(header, dict) or header.get("format") != FORMAT:
         raise ModelError(f"{path} was not written by rcnn segment train: its header does not say {FORMAT!r}")
     return header, tensors
