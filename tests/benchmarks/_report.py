@@ -1,10 +1,27 @@
-"""How every benchmark reports: one table, and beside it what it ran on."""
+"""How every benchmark reports: one table with what it ran on, and the same kept in a file if one is asked for.
 
+The environment variable RCNN_BENCHMARKS names the file; ``python tests/benchmarks/run.py`` sets it. It is JSON::
+
+    {"date": "2026-11-23", "machine": "...", "benchmarks": {"nms": {"1": SECTION, "2": SECTION}, ...}}
+
+Behind a benchmark's name stands on how many cores it ran, or ``"gpu"``. A SECTION has ``title``, ``rows`` (a list
+of dicts from column to text or number), ``machine``, ``threads``, ``versions``, ``command`` and ``date``. A run
+replaces its own sections and leaves the others as they are, so that the file can be filled bit by bit.
+"""
+
+import datetime
+import json
 import os
 import platform
 import statistics
+import sys
 import time
 from collections.abc import Callable
+from importlib import metadata
+from pathlib import Path
+
+FILE_VARIABLE = "RCNN_BENCHMARKS"
+_PACKAGES = ("numpy", "torch", "numba", "opencv-python", "scikit-learn")
 
 
 def seconds(function: Callable[[], object], *, repeats: int = 5, warm_up: int = 1) -> float:
@@ -28,10 +45,16 @@ def alternate(*functions: Callable[[], object], repeats: int = 5, warm_up: int =
     return [statistics.median(column) for column in zip(*times, strict=True)]
 
 
-def report(title: str, rows: list[dict]) -> None:
-    """Print `rows` as a table under `title`, with the machine and the number of threads.
+def report(title: str, rows: list[dict], *, name: str | None = None) -> None:
+    """Print `rows` as a table under `title`, with the machine and the number of threads; keep them if asked for.
 
     By custom the columns are: what, size, ours, peer, ratio (the peer's time over ours: above 1 we are faster).
+
+    Parameters
+    ----------
+    name : str, optional
+        What the table is kept under; by default the script's name without ``bench_``. A script's second table
+        needs a name of its own.
     """
     print(f"\n{title}")
     print(machine())
@@ -41,17 +64,70 @@ def report(title: str, rows: list[dict]) -> None:
         print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
         if number == 0:
             print("  ".join("-" * width for width in widths))
+    if path := os.environ.get(FILE_VARIABLE):
+        script = Path(sys.argv[0])
+        keep(Path(path), name or script.stem.removeprefix("bench_"), section(title, rows))
+
+
+def section(title: str, rows: list[dict]) -> dict:
+    """What a file of benchmarks keeps of one table."""
+    script, *arguments = sys.argv
+    return {
+        "title": title,
+        "rows": [{key: _plain(value) for key, value in row.items()} for row in rows],
+        "machine": machine(),
+        "threads": os.environ.get("OMP_NUM_THREADS", "all"),
+        "versions": versions(),
+        "command": " ".join(["python", f"tests/benchmarks/{Path(script).name}", *arguments]),
+        "date": datetime.date.today().isoformat(),
+    }
+
+
+def versions() -> dict[str, str]:
+    """Of Python and of those installed of the packages that decide how fast something is."""
+    installed = {each.name: each.version for each in metadata.distributions() if each.name in _PACKAGES}
+    return {"python": platform.python_version()} | dict(sorted(installed.items()))
+
+
+def keep(path: Path, name: str, kept: dict) -> None:
+    """Put one section into the file at `path`, under its name and the cores it ran on."""
+    from rcnn_helpers.storage import atomic_write
+
+    content = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {"benchmarks": {}}
+    benchmarks = content["benchmarks"]
+    benchmarks.setdefault(name, {})[_ran_on()] = kept
+    content = {
+        "date": kept["date"],
+        "machine": kept["machine"],
+        "benchmarks": {each: dict(sorted(sections.items())) for each, sections in sorted(benchmarks.items())},
+    }
+    text = json.dumps(content, indent=1, ensure_ascii=False) + "\n"
+    atomic_write(path, lambda file: file.write(text.encode()))
+
+
+def cores() -> int:
+    """How many cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def machine() -> str:
-    """One line: processor, cores, threads in use, Python and NumPy."""
+    """One line: processor, cores in use, threads, Python and NumPy, and the GPU where torch has one at work."""
     import numpy as np
 
     threads = os.environ.get("OMP_NUM_THREADS", "all")
     return (
-        f"{_processor()}, {os.cpu_count()} cores, OMP_NUM_THREADS={threads}, "
+        f"{_processor()}, {cores()} of {os.cpu_count()} cores{_gpu()}, OMP_NUM_THREADS={threads}, "
         f"Python {platform.python_version()}, NumPy {np.__version__}"
     )
+
+
+def _ran_on() -> str:
+    return "gpu" if _gpu() else str(cores())
+
+
+def _gpu() -> str:
+    torch = sys.modules.get("torch")
+    return f", {torch.cuda.get_device_name()}" if torch and torch.cuda.is_available() else ""
 
 
 def _processor():
@@ -65,3 +141,10 @@ def _processor():
 
 def _format(value):
     return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def _plain(value):
+    """A value as JSON knows it, floats to four digits."""
+    if hasattr(value, "item"):
+        value = value.item()
+    return float(f"{value:.4g}") if isinstance(value, float) else value

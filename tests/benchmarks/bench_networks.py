@@ -62,5 +62,5 @@ def precision_rows():
 
 
 if __name__ == "__main__":
-    report("Local response normalization", response_norm_rows())
-    report("Half precision", precision_rows())
+    report("Local response normalization", response_norm_rows(), name="networks_response_norm")
+    report("Half precision", precision_rows(), name="networks_half_precision")

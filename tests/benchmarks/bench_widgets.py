@@ -55,7 +55,11 @@ def main():
                 name = f"{title}_{type(explorer).__name__}_{len(rows)}.png"
                 Image.fromarray(explorer.render()).save(options.pictures / name)
         height, width = dataset.image(dataset.ids[0]).shape[:2]
-        report(f"Explorers on {title}, {N_IMAGES} pictures such as {width} x {height}", rows)
+        report(
+            f"Explorers on {title}, {N_IMAGES} pictures such as {width} x {height}",
+            rows,
+            name=f"widgets_{title.lower()}",
+        )
 
 
 def cases(dataset):
