@@ -16,7 +16,7 @@ import os
 import shutil
 import uuid
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -158,6 +158,29 @@ def tensors_are_damaged(path) -> bool:
 def _header_checksum(header: dict) -> int:
     """CRC-32 of a safetensors header; without metadata it is that of a header with empty ones."""
     return zlib.crc32(json.dumps(header, sort_keys=True).encode())
+
+
+def read_arrays(path, names: Iterable[str]) -> dict[str, Any] | None:
+    """Arrays of a file that ``numpy.savez`` wrote; None if it is missing, damaged, or lacks one of them.
+
+    Such files hold a checksum of each array, which is verified.
+
+    Parameters
+    ----------
+    path : path-like
+    names : iterable of str
+
+    Returns
+    -------
+    dict from name to array, or None
+    """
+    import numpy as np
+
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            return {name: file[name] for name in names}
+    except Exception:  # whatever a damaged file makes NumPy and its readers raise, even a tokenizer's error
+        return None
 
 
 def sha256(path) -> str:

@@ -12,7 +12,7 @@ from rcnn_helpers.datasets.voc import IMAGE_SUFFIXES
 from rcnn_helpers.errors import AnnotationError, DatasetError
 from rcnn_helpers.images import read_image
 from rcnn_helpers.redundancy.gist import DIMENSION, gist
-from rcnn_helpers.storage import atomic_write
+from rcnn_helpers.storage import atomic_write, read_arrays
 
 # Part of the name of every file in the cache: raise it when descriptors or hashes change.
 _VERSION = 1
@@ -154,9 +154,11 @@ def fingerprints(
         for first in range(0, len(pictures), chunk):
             paths = pictures.paths[first : first + chunk]
             kept = None if cache is None else Path(cache) / f"{_key(paths)}.npz"
-            part = _load(kept) or _computed(paths)
-            if kept is not None and not kept.is_file():
-                atomic_write(kept, lambda file, part=part: np.savez(file, **part))
+            part = _load(kept)
+            if part is None:
+                part = _computed(paths)
+                if kept is not None:
+                    atomic_write(kept, lambda file, part=part: np.savez(file, **part))
             descriptors.append(part["descriptors"])
             files += part["files"].tolist()
             pixels += part["pixels"].tolist()
@@ -218,7 +220,4 @@ def _key(paths) -> str:
 
 
 def _load(path) -> dict[str, np.ndarray] | None:
-    if path is None or not path.is_file():
-        return None
-    with np.load(path, allow_pickle=False) as kept:
-        return {name: kept[name] for name in ("descriptors", "files", "pixels")}
+    return None if path is None else read_arrays(path, ("descriptors", "files", "pixels"))

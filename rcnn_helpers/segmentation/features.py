@@ -24,7 +24,7 @@ import numpy as np
 from rcnn_helpers.errors import DatasetError, SettingsError, StoreError
 from rcnn_helpers.segmentation.regions import MAX_REGIONS, MIN_PIXELS, SegmentRegions, segment_regions
 from rcnn_helpers.settings import CONTEXT_PADDING
-from rcnn_helpers.storage import atomic_write
+from rcnn_helpers.storage import atomic_write, read_arrays
 
 FEATURES = ("full", "fg", "full+fg")
 # What "full+fg" is made of, and what is kept on disk.
@@ -227,7 +227,7 @@ class RegionFolder(Mapping):
     def _find(self, image_id: str) -> SegmentRegions:
         image = self.dataset.image(image_id)
         regions = segment_regions(image, max_regions=self.max_regions, min_pixels=self.min_pixels)
-        write_regions(self._path(image_id), regions)
+        write_regions(self._path(image_id), regions, source=self._source(image_id))
         return regions
 
     def _path(self, image_id: str) -> Path:
@@ -237,13 +237,32 @@ class RegionFolder(Mapping):
         return image_id in self.ids
 
     def _is_up_to_date(self, path: Path, image_id: str) -> bool:
-        if not path.exists() or not hasattr(self.dataset, "image_path"):
+        source = self._source(image_id)
+        if not path.exists() or source is None:
             return path.exists()
-        return path.stat().st_mtime_ns >= Path(self.dataset.image_path(image_id)).stat().st_mtime_ns
+        written_for = _read_source(path)
+        if written_for is None:  # by an older version, which went by dates alone
+            return path.stat().st_mtime_ns >= source[1]
+        return written_for == source
+
+    def _source(self, image_id: str) -> tuple[int, int] | None:
+        """Size and date of an image's file. Any other date means another file, be it earlier or later."""
+        if not hasattr(self.dataset, "image_path"):
+            return None
+        status = Path(self.dataset.image_path(image_id)).stat()
+        return status.st_size, status.st_mtime_ns
 
 
-def write_regions(path, regions: SegmentRegions) -> None:
-    """Write the regions of an image to a file, atomically; some 20 KB for 150 of them."""
+def write_regions(path, regions: SegmentRegions, *, source: tuple[int, int] | None = None) -> None:
+    """Write the regions of an image to a file, atomically; some 20 KB for 150 of them.
+
+    Parameters
+    ----------
+    path : path-like
+    regions : SegmentRegions
+    source : (int, int), optional
+        Size in bytes and date in nanoseconds of the image's file.
+    """
     n_atoms = regions.members.shape[1]
     arrays = {
         "atoms": regions.atoms.astype(np.uint16 if n_atoms <= 2**16 else np.int32),
@@ -251,20 +270,24 @@ def write_regions(path, regions: SegmentRegions) -> None:
         "n_atoms": np.array(n_atoms),
         "boxes": regions.boxes,
     }
+    if source is not None:
+        arrays["source"] = np.array(source, np.int64)
     atomic_write(path, lambda file: np.savez_compressed(file, **arrays))
 
 
 def read_regions(path) -> SegmentRegions | None:
     """Read what `write_regions` wrote; None if the file is damaged."""
-    import zipfile
-    import zlib
-
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            members = np.unpackbits(file["members"], axis=1, count=int(file["n_atoms"])).astype(bool)
-            return SegmentRegions(file["atoms"].astype(np.int32), members, file["boxes"])
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error):
+    arrays = read_arrays(path, ("atoms", "members", "n_atoms", "boxes"))
+    if arrays is None:
         return None
+    members = np.unpackbits(arrays["members"], axis=1, count=int(arrays["n_atoms"])).astype(bool)
+    return SegmentRegions(arrays["atoms"].astype(np.int32), members, arrays["boxes"])
+
+
+def _read_source(path) -> tuple[int, int] | None:
+    """Size and date of the image that a file of regions was written for; None if it does not say."""
+    arrays = read_arrays(path, ("source",))
+    return None if arrays is None else tuple(arrays["source"].tolist())
 
 
 class SegmentationFeatures:

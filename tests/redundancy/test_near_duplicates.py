@@ -1,5 +1,7 @@
 """Pairs of two folders or of one: what was planted comes out on top, and says in which way it is the same."""
 
+import os
+
 import numpy as np
 import pytest
 from drawn_pictures import drawn
@@ -122,6 +124,26 @@ def test_the_cache_saves_reading_and_notices_changes(folders, tmp_path, monkeypa
     changed = fingerprints(open_pictures(a), cache=cache, chunk=2)
     assert len(read) == 14 and changed.file_hashes[0] != plain.file_hashes[0]
     assert changed.file_hashes[1:] == plain.file_hashes[1:]
+
+
+@pytest.mark.parametrize("damage", [lambda c: b"", lambda c: c[:-30], lambda c: c[:700] + b"\x01" + c[701:]])
+def test_damaged_files_of_the_cache_are_made_again(folders, tmp_path, damage):
+    pictures, cache = open_pictures(folders[0]), tmp_path / "cache"
+    plain = fingerprints(pictures, cache=cache)
+    (path,) = cache.glob("*.npz")
+    whole = path.read_bytes()
+    path.write_bytes(damage(whole))
+    assert (fingerprints(pictures, cache=cache).descriptors == plain.descriptors).all()
+    assert path.read_bytes() == whole
+
+
+def test_a_clock_that_went_backwards_hides_no_change(folders, tmp_path):
+    pictures, cache = open_pictures(folders[0]), tmp_path / "cache"
+    before = fingerprints(pictures, cache=cache)
+    write_image(folders[0] / "0.png", drawn(50, 80, 70))
+    os.utime(folders[0] / "0.png", (0, 0))
+    after = fingerprints(pictures, cache=cache)
+    assert after.file_hashes[0] != before.file_hashes[0] and after.file_hashes[1:] == before.file_hashes[1:]
 
 
 def test_equal_pixels_of_another_shape_are_another_picture():

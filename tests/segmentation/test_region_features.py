@@ -20,6 +20,7 @@ from rcnn_helpers.segmentation.features import (
     read_regions,
     region_features,
     warp_masks,
+    write_regions,
 )
 from rcnn_helpers.segmentation.regions import regions_from_masks
 from rcnn_helpers.warping import warp_reference
@@ -188,6 +189,37 @@ def test_regions_are_kept_and_found_again_when_the_picture_changes(tmp_path, mon
     assert len(calls) == 2
     with pytest.raises(KeyError):
         regions["x"]
+
+
+def test_regions_are_found_again_when_an_older_picture_takes_the_place(tmp_path, monkeypatch):
+    dataset, calls, search = Pictures(tmp_path), [], module.segment_regions
+    monkeypatch.setattr(module, "segment_regions", lambda *a, **k: calls.append(1) or search(*a, **k))
+    regions = RegionFolder(dataset, tmp_path / "kept", max_regions=5)
+    picture = dataset.image_path("a")
+    for expected, date, content in (
+        (1, 2e9, b""),
+        (1, 2e9, b""),
+        (2, 1e9, b""),
+        (3, 1e9, b"longer"),
+        (3, 1e9, b"longer"),
+    ):
+        picture.write_bytes(content)
+        os.utime(picture, (date, date))
+        regions.ensure("a")
+        assert len(regions["a"]) and len(calls) == expected
+
+
+def test_regions_kept_by_an_older_version_are_used_unless_the_picture_is_newer(tmp_path, monkeypatch):
+    dataset = Pictures(tmp_path)
+    regions = RegionFolder(dataset, tmp_path / "kept", max_regions=5)
+    expected = regions["a"]
+    (path,) = regions.folder.iterdir()
+    write_regions(path, expected)  # which says nothing about the picture, as that version did
+    monkeypatch.setattr(module, "segment_regions", None)
+    assert (regions["a"].boxes == expected.boxes).all()
+    os.utime(dataset.image_path("a"), (path.stat().st_mtime + 9,) * 2)
+    with pytest.raises(TypeError):
+        regions["a"]
 
 
 def test_features_are_kept_and_computed_again_only_where_something_changed(tmp_path, monkeypatch):
