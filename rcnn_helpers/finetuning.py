@@ -10,10 +10,11 @@ outputs, the N detection classes and background (output 0), and training goes on
 - the learning rate is 0.001, a tenth of pre-training's, so that what was learnt is not lost; the new layer, which
   knows nothing yet, learns ten times faster.
 
-The images stay in memory, a byte a channel, and windows are warped out of them on the device that trains, while
-the network works on the batch before. Batches, mirroring and dropout follow from the seed and the number of the
-step alone: a run that was interrupted, or shared by several processes under ``torchrun``, gives the network that
-one uninterrupted process would have given, bit for bit in the first case and to rounding in the second.
+The images stay in memory as far as they fit, a byte a channel (`rcnn_helpers.kept_images`), and windows are
+warped out of them on the device that trains, while the network works on the batch before. Batches, mirroring and
+dropout follow from the seed and the number of the step alone: a run that was interrupted, or shared by several
+processes under ``torchrun``, gives the network that one uninterrupted process would have given, bit for bit in the
+first case and to rounding in the second.
 """
 
 import time
@@ -28,8 +29,10 @@ import torch
 from torch.nn import functional as F
 
 from rcnn_helpers.boxes import as_boxes, iou
+from rcnn_helpers.columns import Columns
 from rcnn_helpers.datasets.training_mix import gives_negatives
 from rcnn_helpers.errors import DatasetError, SettingsError, TrainingError
+from rcnn_helpers.kept_images import KeptImages, memory_for_images
 from rcnn_helpers.networks import Network, load_network
 from rcnn_helpers.networks.network import fast_bfloat16
 from rcnn_helpers.settings import CONTEXT_PADDING
@@ -195,7 +198,7 @@ def label_windows(
 
 
 class TrainingWindows:
-    """All windows of a data set, objects' own boxes and proposals, with every image decoded once and kept.
+    """All windows of a data set, objects' own boxes and proposals, with its images at hand.
 
     Parameters
     ----------
@@ -205,16 +208,23 @@ class TrainingWindows:
     proposals : mapping of image id to float32 [N, 4]
     positive_iou, negative_iou : float
         See `FinetuneSettings`.
+    image_memory : int, optional
+        Bytes for decoded images; by default half of what is free. Images beyond it are decoded again whenever a
+        batch draws a window of theirs. The windows themselves, 30 bytes each, take at most a quarter as much and
+        lie in temporary files beyond that. What is drawn does not depend on it.
     progress : bool
 
     Attributes
     ----------
-    images : list of uint8 [H, W, 3]
+    images : KeptImages
+        uint8 [H, W, 3] by position.
     image_index : int32 array [N]
         Image of each window.
     boxes : float32 [N, 4]
     labels : int16 [N]
         As from `label_windows`.
+    positives, background : int64 arrays
+        Rows of either kind.
 
     Raises
     ------
@@ -224,9 +234,16 @@ class TrainingWindows:
         If no window is a positive, or none is background.
     """
 
-    def __init__(self, dataset, proposals: Mapping, *, positive_iou=0.5, negative_iou=0.5, progress=False):
-        from tqdm.auto import tqdm
-
+    def __init__(
+        self,
+        dataset,
+        proposals: Mapping,
+        *,
+        positive_iou=0.5,
+        negative_iou=0.5,
+        image_memory: int | None = None,
+        progress=False,
+    ):
         self.classes = tuple(dataset.classes)
         missing = [image_id for image_id in dataset.ids if image_id not in proposals]
         if missing:
@@ -234,32 +251,53 @@ class TrainingWindows:
                 f"{len(missing)} images have no proposals, the first is {missing[0]}; an image without any region "
                 "needs an empty list"
             )
-        self.images, image_index, boxes, labels = [], [], [], []
-        for image_id in tqdm(
-            dataset.ids, desc="reading images", unit="image", disable=not progress, leave=False
-        ):
-            annotation = dataset.annotation(image_id)
-            windows = np.concatenate([as_boxes(annotation.boxes), as_boxes(proposals[image_id])])
-            image_index.append(np.full(len(windows), len(self.images), dtype=np.int32))
-            boxes.append(windows)
-            found = label_windows(
-                windows, annotation, self.classes, positive_iou=positive_iou, negative_iou=negative_iou
-            )
-            if not gives_negatives(dataset, image_id):
-                found[found == BACKGROUND] = IGNORED
-            labels.append(found.astype(np.int16))
-            self.images.append(dataset.image(image_id))
-        self.image_index = np.concatenate(image_index) if image_index else np.zeros(0, np.int32)
-        self.boxes = np.concatenate(boxes) if boxes else as_boxes([])
-        self.labels = np.concatenate(labels) if labels else np.zeros(0, np.int16)
-        self.positives = np.flatnonzero(self.labels > BACKGROUND)
-        self.background = np.flatnonzero(self.labels == BACKGROUND)
+        memory = memory_for_images() if image_memory is None else image_memory
+        ids = list(dataset.ids)
+        limits = {"positive_iou": positive_iou, "negative_iou": negative_iou}
+        found = self._label(dataset, ids, proposals, limits, memory // 4, progress)
+        self.image_index, self.boxes, self.labels = found["image_index"], found["boxes"], found["labels"]
+        self.positives, self.background = found["positives"], found["background"]
         for kind, rows in (("positive", self.positives), ("background", self.background)):
             if not len(rows):
                 raise TrainingError(
-                    f"none of the {len(self)} windows of {len(self.images)} images is a {kind}; fine-tuning needs "
+                    f"none of the {len(self)} windows of {len(ids)} images is a {kind}; fine-tuning needs "
                     f"both kinds. The classes are {', '.join(self.classes)}: are they annotated in these images?"
                 )
+        self.images = KeptImages(
+            lambda position: dataset.image(ids[position]), len(ids), memory=memory, progress=progress
+        )
+
+    def _label(self, dataset, ids, proposals, limits, memory: int, progress: bool) -> dict[str, np.ndarray]:
+        """The windows of all images, one after the other, as columns."""
+        from tqdm.auto import tqdm
+
+        windows = Columns(
+            {
+                "image_index": (np.int32, 0),
+                "boxes": (np.float32, 4),
+                "labels": (np.int16, 0),
+                "positives": (np.int64, 0),
+                "background": (np.int64, 0),
+            },
+            memory,
+        )
+        first = 0
+        bar = tqdm(ids, desc="labelling windows", unit="image", disable=not progress, leave=False)
+        for position, image_id in enumerate(bar):
+            annotation = dataset.annotation(image_id)
+            boxes = np.concatenate([as_boxes(annotation.boxes), as_boxes(proposals[image_id])])
+            labels = label_windows(boxes, annotation, self.classes, **limits)
+            if not gives_negatives(dataset, image_id):
+                labels[labels == BACKGROUND] = IGNORED
+            windows.append(
+                image_index=np.full(len(boxes), position, dtype=np.int32),
+                boxes=boxes,
+                labels=labels,
+                positives=first + np.flatnonzero(labels > BACKGROUND),
+                background=first + np.flatnonzero(labels == BACKGROUND),
+            )
+            first += len(boxes)
+        return windows.finish()
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -354,6 +392,7 @@ def finetune(
     out=None,
     validate_every: int | None = None,
     checkpoint_seconds: float = 60.0,
+    image_memory: int | None = None,
     progress: bool = True,
 ) -> FinetuneResult:
     """Fine-tune `network` on the warped proposals of a data set (sec. 2.3).
@@ -382,6 +421,8 @@ def finetune(
         Steps between two rows of the curve; by default a twelfth of all, at most 1000.
     checkpoint_seconds : float
         Time between two checkpoints.
+    image_memory : int, optional
+        Bytes for the decoded images of either data set, see `TrainingWindows`; by default half of what is free.
     progress : bool
         Show progress bars and a line for each row of the curve.
 
@@ -398,10 +439,11 @@ def finetune(
     with processes(network.device.type) as here:
         progress = progress and here.is_first
         labels = {"positive_iou": settings.positive_iou, "negative_iou": settings.negative_iou}
-        windows = TrainingWindows(dataset, proposals, progress=progress, **labels)
+        options = labels | {"image_memory": image_memory, "progress": progress}
+        windows = TrainingWindows(dataset, proposals, **options)
         val_windows = None
         if val is not None:
-            val_windows = TrainingWindows(val, val_proposals, progress=progress, **labels)
+            val_windows = TrainingWindows(val, val_proposals, **options)
         run = _Run(network, windows, val_windows, settings, out, here)
         every = validate_every or max(1, min(1000, settings.steps // 12))
         run.train(every, checkpoint_seconds, progress)

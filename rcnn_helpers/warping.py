@@ -28,6 +28,7 @@ import numpy as np
 from numba import njit
 
 from rcnn_helpers.boxes import as_boxes
+from rcnn_helpers.kept_images import KeptImages
 from rcnn_helpers.settings import CONTEXT_PADDING
 
 MODES = ("warp", "square_context", "square", "original")
@@ -35,6 +36,8 @@ FILLS = ("mean", "replicate")
 
 # Crops made at a time by the torch path: 4 taps of 3 channels in float32 at 227 pixels take 2.5 MB a crop.
 _TORCH_CHUNK = 256
+# Pixels that are brought to a device together: 96 MB, the images of a batch.
+_COPIED_PIXELS = 32 * 2**20
 # Fewer crops than this are not worth waking another thread for.
 _CROPS_PER_THREAD = 8
 
@@ -571,9 +574,8 @@ class DevicePixels:
         self.first = np.concatenate([[0], np.cumsum(sizes)])[:-1]  # where each image begins among the pixels
         self.widths = np.array([image.shape[1] for image in images])
         self.pixels = torch.empty((sum(sizes), 3), dtype=torch.uint8, device=device)
-        for first, size, image in zip(self.first, sizes, images, strict=True):
-            flat = torch.from_numpy(np.ascontiguousarray(image[..., order])).reshape(size, 3)
-            self.pixels[first : first + size] = flat.to(device)
+        for first, flat in _joined(images, order, self.first):
+            self.pixels[first : first + len(flat)] = torch.from_numpy(flat).to(device)
         mean, std = (np.broadcast_to(np.float32(values), 3)[order] for values in (mean, std))
         self.mean = torch.tensor(mean, dtype=torch.float32, device=device)
         self.std = torch.tensor(std, dtype=torch.float32, device=device)
@@ -620,6 +622,17 @@ class DevicePixels:
         return crops
 
 
+def _joined(images, order, first):
+    """Pixels of images behind each other, uint8 [n, 3], and where they begin: few copies are faster than many."""
+    waiting, n_pixels, start = [], 0, 0
+    for number, image in enumerate(images):
+        waiting.append(np.ascontiguousarray(image[..., order]).reshape(-1, 3))
+        n_pixels += len(waiting[-1])
+        if n_pixels >= _COPIED_PIXELS or number == len(images) - 1:
+            yield first[start], np.concatenate(waiting)
+            waiting, n_pixels, start = [], 0, number + 1
+
+
 class _Taps:
     """For some boxes, the pixels that each crop pixel lies between along one axis, arrays [n, size].
 
@@ -643,12 +656,13 @@ class _Taps:
 
 
 class WindowWarper:
-    """Warps windows of many images, kept in memory, into one batch: what training draws.
+    """Warps windows of many images into one batch: what training draws.
 
     Parameters
     ----------
-    images : sequence of uint8 [H, W, 3], RGB
-        On a CPU they stay where they are; another device gets a copy of all their pixels, a byte a channel.
+    images : sequence of uint8 [H, W, 3], RGB, or KeptImages
+        On a CPU they stay where they are. Another device gets a copy of all their pixels, a byte a channel, if
+        they are all in memory and take at most half of what the device has free; else those of each batch anew.
     size, mode, padding, fill, mean, std, bgr, out_dtype, device, threads : see `Warper`
     """
 
@@ -670,19 +684,18 @@ class WindowWarper:
         import torch
 
         _check_fill(fill)
-        self.images = images
-        self.heights = np.array([image.shape[0] for image in images])
-        self.widths = np.array([image.shape[1] for image in images])
+        self.images = images if isinstance(images, KeptImages) else KeptImages.of(images)
         self.geometry = {"size": size, "mode": mode, "padding": padding}
         self.fill = fill
         self.dtype = out_dtype or torch.float32
         self.device = torch.device(device)
         self.threads = threads or torch.get_num_threads()
-        if self.device.type == "cpu":
-            self.levels = _level_table(mean, std)
-            self.order = np.array([2, 1, 0] if bgr else [0, 1, 2])
-        else:
-            self.on_device = DevicePixels(images, mean=mean, std=std, bgr=bgr, device=self.device)
+        self.levels = _level_table(mean, std)
+        self.order = np.array([2, 1, 0] if bgr else [0, 1, 2])
+        self.normalisation = {"mean": mean, "std": std, "bgr": bgr}
+        self.on_device = None
+        if self.device.type != "cpu" and _fits_on_device(self.images, self.device):
+            self.on_device = DevicePixels(self.images.kept, device=self.device, **self.normalisation)
 
     def __call__(self, image_index, boxes, *, mirrored=None, out=None):
         """Warp a window of each of some images.
@@ -703,15 +716,19 @@ class WindowWarper:
         """
         image_index = np.asarray(image_index, dtype=np.int64)
         mirrored = np.zeros(len(image_index), bool) if mirrored is None else np.asarray(mirrored, dtype=bool)
-        geometry = crop_geometry(boxes, self.heights[image_index], self.widths[image_index], **self.geometry)
+        numbers, place = np.unique(image_index, return_inverse=True)
+        pictures = list(self.images.several(numbers).values())
+        sizes = np.array([picture.shape[:2] for picture in pictures], dtype=np.int64).reshape(-1, 2)[place]
+        geometry = crop_geometry(boxes, sizes[:, 0], sizes[:, 1], **self.geometry)
         if self.device.type == "cpu":
-            return self._warp_on_cpu(image_index, geometry, mirrored, out)
+            return self._warp_on_cpu(pictures, place, geometry, mirrored, out)
+        pixels, number = self.on_device, image_index
+        if pixels is None:
+            pixels, number = DevicePixels(pictures, device=self.device, **self.normalisation), place
         size = self.geometry["size"]
-        return self.on_device.warp(
-            image_index, geometry, size=size, fill=self.fill, dtype=self.dtype, mirrored=mirrored
-        )
+        return pixels.warp(number, geometry, size=size, fill=self.fill, dtype=self.dtype, mirrored=mirrored)
 
-    def _warp_on_cpu(self, image_index, geometry: CropGeometry, mirrored, out):
+    def _warp_on_cpu(self, pictures, place, geometry: CropGeometry, mirrored, out):
         """Of each image only what a window reads is normalised."""
         import torch
 
@@ -726,9 +743,19 @@ class WindowWarper:
             scratch = np.empty((size, size, 3), dtype=np.float32)
             for k in range(part.start, part.stop):
                 x1, y1, x2, y2 = sources[k]
-                read = np.ascontiguousarray(self.images[image_index[k]][y1:y2, x1:x2])
+                read = np.ascontiguousarray(pictures[place[k]][y1:y2, x1:x2])
                 pixels = _look_up(read, self.levels, self.order)
                 crops.write(k, pixels, targets[k], self.fill, scratch, mirrored=mirrored[k])
 
         _share_out(work, n, self.threads)
         return out[:n].to(self.dtype)
+
+
+def _fits_on_device(images: KeptImages, device) -> bool:
+    """Whether a device can keep all images beside what training needs there."""
+    import torch
+
+    if device.type != "cuda":
+        return images.holds_all
+    free, _ = torch.cuda.mem_get_info(device)
+    return images.holds_all and images.nbytes <= free // 2

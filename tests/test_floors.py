@@ -13,7 +13,7 @@ PACKAGE = Path(rcnn_helpers.__file__).parent
 
 # Lowest floor first. A module may import from its own floor and from those below.
 FLOORS = (
-    ("errors", "boxes", "settings", "storage", "images", "memory", "paired"),
+    ("errors", "boxes", "settings", "storage", "images", "memory", "kept_images", "columns", "paired", "streaming"),
     (
         "datasets",
         "proposals",
