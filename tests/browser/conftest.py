@@ -69,7 +69,7 @@ def notebooks(tmp_path_factory) -> Path:
 @pytest.fixture(scope="session")
 def server(browser, notebooks, tmp_path_factory):
     """A running JupyterLab on the smoke profile."""
-    from jupyter_lab import LabServer
+    from lab_server import LabServer
 
     scratch = tmp_path_factory.mktemp("jupyter")
     cache = GIVEN_CACHE or str(tmp_path_factory.mktemp("cache"))

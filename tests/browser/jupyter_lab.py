@@ -1,27 +1,19 @@
-"""JupyterLab for the browser tests: a server of its own, and one notebook in it as a learner sees and uses it."""
+"""One notebook in JupyterLab as a learner sees and uses it."""
 
 import json
-import os
-import secrets
-import signal
-import socket
 import struct
-import subprocess
-import sys
 import time
-import urllib.request
 from collections.abc import Callable
 from contextlib import contextmanager
 from pathlib import Path
 
-import psutil
 import pytest
+from lab_server import START_SECONDS, LabServer
 
 # Without it, the tests that import this module are skipped.
 playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed; run: make setup")
 Locator, Page = playwright.Locator, playwright.Page
 
-START_SECONDS = 90
 RUN_SECONDS = 420  # for all cells of a notebook, on a slow machine with nothing cached
 ANSWER_SECONDS = 20  # for a widget
 STEP_MS = 50  # between two looks at what is waited for
@@ -35,136 +27,6 @@ WIDGET_FAILURES = (
     "Could not render",
     "This could not be drawn",  # what our own explorers say
 )
-
-# ---------------------------------------------------------------------------------------------------- the server
-
-
-class LabServer:
-    """A JupyterLab that only this test knows: a free port on loopback, a token, settings and home of its own.
-
-    Parameters
-    ----------
-    notebooks : Path
-        Folder it serves.
-    scratch : Path
-        Folder for its home, its settings and its log.
-    environment : dict
-        Added to the environment of the server and of its kernels.
-    """
-
-    def __init__(self, notebooks: Path, scratch: Path, environment: dict[str, str]):
-        self.notebooks, self.scratch = notebooks, scratch
-        self.token = secrets.token_hex(16)
-        self.port = _free_port()
-        self.log = scratch / "server.log"
-        self._environment = os.environ | environment | self._isolation()
-        self._process: subprocess.Popen | None = None
-
-    def _isolation(self) -> dict[str, str]:
-        """Every place where Jupyter would look for, or leave, something of the user's."""
-        names = {
-            "HOME": "home",
-            "IPYTHONDIR": "ipython",
-            "JUPYTER_CONFIG_DIR": "config",
-            "JUPYTER_DATA_DIR": "data",
-            "JUPYTER_RUNTIME_DIR": "runtime",
-            "JUPYTERLAB_SETTINGS_DIR": "settings",
-            "JUPYTERLAB_WORKSPACES_DIR": "workspaces",
-        }
-        folders = {name: self.scratch / folder for name, folder in names.items()}
-        for folder in folders.values():
-            folder.mkdir(parents=True, exist_ok=True)
-        return {name: str(folder) for name, folder in folders.items()} | {
-            "JUPYTER_TOKEN": self.token,
-            "JUPYTER_PREFER_ENV_PATH": "1",  # the kernel of this environment, not one of the machine's
-        }
-
-    @property
-    def address(self) -> str:
-        return f"http://127.0.0.1:{self.port}"
-
-    def start(self) -> None:
-        command = [sys.executable, "-m", "jupyterlab", "--no-browser", "--ServerApp.ip=127.0.0.1"]
-        command += [f"--ServerApp.port={self.port}", "--ServerApp.port_retries=0"]
-        command += [f"--ServerApp.root_dir={self.notebooks}"]
-        if os.geteuid() == 0:
-            command.append("--allow-root")
-        with self.log.open("wb") as log:
-            self._process = subprocess.Popen(
-                command,
-                env=self._environment,
-                cwd=self.notebooks,
-                stdout=log,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
-            )
-        deadline = time.monotonic() + START_SECONDS
-        while True:
-            try:
-                self.request("/api/status")
-                return
-            except OSError as error:
-                if self._process.poll() is not None or time.monotonic() > deadline:
-                    raise RuntimeError(f"JupyterLab did not start:\n{self.log.read_text()}") from error
-                time.sleep(0.2)
-
-    def stop(self) -> None:
-        """End the server and its kernels, which live in process groups of their own."""
-        if self._process is None:
-            return
-        try:
-            processes = psutil.Process(self._process.pid).children(recursive=True)
-        except psutil.NoSuchProcess:
-            processes = []
-        self._signal(signal.SIGTERM)
-        try:
-            self._process.wait(timeout=15)
-        except subprocess.TimeoutExpired:
-            self._signal(signal.SIGKILL)
-            self._process.wait(timeout=15)
-        _, left = psutil.wait_procs(processes, timeout=5)
-        for process in left:
-            try:
-                process.kill()
-            except psutil.NoSuchProcess:
-                pass
-
-    def _signal(self, number: int) -> None:
-        try:
-            os.killpg(self._process.pid, number)
-        except ProcessLookupError:
-            pass
-
-    def request(self, path: str, method: str = "GET"):
-        """Answer of the server's REST interface."""
-        headers = {"Authorization": f"token {self.token}"}
-        request = urllib.request.Request(self.address + path, method=method, headers=headers)
-        with urllib.request.urlopen(request, timeout=20) as answer:
-            text = answer.read()
-        return json.loads(text) if text else None
-
-    def shut_down_kernels(self) -> None:
-        """Free the memory of every notebook that was open."""
-        for session in self.request("/api/sessions"):
-            self.request(f"/api/sessions/{session['id']}", method="DELETE")
-
-    def __enter__(self):
-        try:
-            self.start()
-        except BaseException:
-            self.stop()
-            raise
-        return self
-
-    def __exit__(self, *error):
-        self.stop()
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
-
 
 # ------------------------------------------------------------------------------------------- what the kernel says
 
@@ -273,8 +135,14 @@ class NotebookPage:
         self.kernel = KernelLog(page)
         self.page_errors: list[str] = []
         self.name, self._log_start = "", 0
+        self.fetched_elsewhere: list[str] = []
         page.on("pageerror", lambda error: self.page_errors.append(str(error)))
+        page.on("request", lambda request: self._note_if_elsewhere(request.url))
         page.set_default_timeout(ANSWER_SECONDS * 1000)
+
+    def _note_if_elsewhere(self, address: str) -> None:
+        if not address.startswith((f"{self.server.address}/", "data:", "blob:", "about:")):
+            self.fetched_elsewhere.append(address)
 
     def open(self, name: str) -> None:
         """Open a notebook of the server, alone, and wait until its kernel can work."""
@@ -410,7 +278,8 @@ class NotebookPage:
         assert not cut, f"{self.name}: {len(cut)} outputs are cut off at the right, the first is\n{cut[0]}"
 
     def check_log(self) -> None:
-        """Nothing went wrong behind the scenes, in the kernel, in the server or in the page."""
+        """Nothing went wrong behind the scenes, in kernel, server or page, and the page needed no network."""
+        assert not self.fetched_elsewhere, f"{self.name}: the page asked for\n{self.fetched_elsewhere[0]}"
         assert not self.kernel.troubles, f"{self.name}: the kernel reported\n{self.kernel.troubles[0]}"
         assert not self.page_errors, f"{self.name}: the page reported\n{self.page_errors[0]}"
         log = self.server.log.read_bytes()[self._log_start :].decode(errors="replace")
