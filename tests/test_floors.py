@@ -13,7 +13,19 @@ PACKAGE = Path(rcnn_helpers.__file__).parent
 
 # Lowest floor first. A module may import from its own floor and from those below.
 FLOORS = (
-    ("errors", "boxes", "settings", "storage", "images", "memory", "kept_images", "columns", "paired", "streaming"),
+    (
+        "errors",
+        "lazy_imports",
+        "boxes",
+        "settings",
+        "storage",
+        "images",
+        "memory",
+        "kept_images",
+        "columns",
+        "paired",
+        "streaming",
+    ),
     (
         "datasets",
         "proposals",

@@ -13,23 +13,14 @@ each claim of the paper whether it holds.
 A finished row is written at once; an interrupted call goes on with the row it was at.
 """
 
-from rcnn_helpers.ablation.printing import format_signs, format_table
-from rcnn_helpers.ablation.reading import SIGNS, class_columns, paper_row, signs, summary
-from rcnn_helpers.ablation.rows import TABLES, Row, table_rows
-from rcnn_helpers.ablation.running import RowParts, ablate, row_parts
+from rcnn_helpers.lazy_imports import lazy_names
 
-__all__ = [
-    "SIGNS",
-    "TABLES",
-    "Row",
-    "RowParts",
-    "ablate",
-    "class_columns",
-    "format_signs",
-    "format_table",
-    "paper_row",
-    "row_parts",
-    "signs",
-    "summary",
-    "table_rows",
-]
+__all__, __getattr__, __dir__ = lazy_names(
+    __name__,
+    {
+        "printing": ["format_signs", "format_table"],
+        "reading": ["SIGNS", "class_columns", "paper_row", "signs", "summary"],
+        "rows": ["TABLES", "Row", "table_rows"],
+        "running": ["RowParts", "ablate", "row_parts"],
+    },
+)

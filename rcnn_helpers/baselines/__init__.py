@@ -11,40 +11,27 @@ region is exchanged: its raw pixels, histograms of oriented gradients, or a bag 
 `compare` trains and judges several of them with several seeds; `format_table` and `summary` show what came out.
 """
 
-from rcnn_helpers.baselines.bag_of_words import BagOfWords
-from rcnn_helpers.baselines.comparing import (
-    HANDMADE,
-    PAPER_COSTS,
-    Contestant,
-    DescribedData,
-    DescribedImages,
-    class_columns,
-    compare,
-    describe_data,
-    format_table,
-    handmade,
-    judge,
-    summary,
-)
-from rcnn_helpers.baselines.descriptors import Descriptor, NetworkLayer, RawPixels
-from rcnn_helpers.baselines.hog import HOG
+from rcnn_helpers.lazy_imports import lazy_names
 
-__all__ = [
-    "HANDMADE",
-    "HOG",
-    "PAPER_COSTS",
-    "BagOfWords",
-    "Contestant",
-    "DescribedData",
-    "DescribedImages",
-    "Descriptor",
-    "NetworkLayer",
-    "RawPixels",
-    "class_columns",
-    "compare",
-    "describe_data",
-    "format_table",
-    "handmade",
-    "judge",
-    "summary",
-]
+__all__, __getattr__, __dir__ = lazy_names(
+    __name__,
+    {
+        "bag_of_words": ["BagOfWords"],
+        "comparing": [
+            "HANDMADE",
+            "PAPER_COSTS",
+            "Contestant",
+            "DescribedData",
+            "DescribedImages",
+            "class_columns",
+            "compare",
+            "describe_data",
+            "format_table",
+            "handmade",
+            "judge",
+            "summary",
+        ],
+        "descriptors": ["Descriptor", "NetworkLayer", "RawPixels"],
+        "hog": ["HOG"],
+    },
+)

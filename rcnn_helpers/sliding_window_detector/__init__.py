@@ -7,27 +7,14 @@ of scaled pictures; other shapes on pictures scaled differently in width and hei
 fc6, fc7, one SVM and one box regression a class, non-maximum suppression.
 """
 
-from rcnn_helpers.sliding_window_detector.comparison import METHODS, compare
-from rcnn_helpers.sliding_window_detector.detector import DenseDetector, detect_with
-from rcnn_helpers.sliding_window_detector.features import dense_pool5, pool5_of_boxes
-from rcnn_helpers.sliding_window_detector.windows import (
-    Level,
-    WindowGeometry,
-    pyramid,
-    window_boxes,
-    window_geometry,
-)
+from rcnn_helpers.lazy_imports import lazy_names
 
-__all__ = [
-    "METHODS",
-    "DenseDetector",
-    "Level",
-    "WindowGeometry",
-    "compare",
-    "dense_pool5",
-    "detect_with",
-    "pool5_of_boxes",
-    "pyramid",
-    "window_boxes",
-    "window_geometry",
-]
+__all__, __getattr__, __dir__ = lazy_names(
+    __name__,
+    {
+        "comparison": ["METHODS", "compare"],
+        "detector": ["DenseDetector", "detect_with"],
+        "features": ["dense_pool5", "pool5_of_boxes"],
+        "windows": ["Level", "WindowGeometry", "pyramid", "window_boxes", "window_geometry"],
+    },
+)

@@ -8,15 +8,13 @@ Read it in this order:
    millions of regions fit into memory.
 """
 
-from rcnn_helpers.svm.estimator import LinearSVMs
-from rcnn_helpers.svm.mining import TrainingImage, is_hard, region_roles, train_detector_svms
-from rcnn_helpers.svm.solver import primal_objective
+from rcnn_helpers.lazy_imports import lazy_names
 
-__all__ = [
-    "LinearSVMs",
-    "TrainingImage",
-    "is_hard",
-    "primal_objective",
-    "region_roles",
-    "train_detector_svms",
-]
+__all__, __getattr__, __dir__ = lazy_names(
+    __name__,
+    {
+        "estimator": ["LinearSVMs"],
+        "mining": ["TrainingImage", "is_hard", "region_roles", "train_detector_svms"],
+        "solver": ["primal_objective"],
+    },
+)

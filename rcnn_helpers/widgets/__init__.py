@@ -16,40 +16,26 @@ What a widget shows must also be there without one, on paper or in an executed n
 script in the browser.
 """
 
-from rcnn_helpers.widgets.detection import DetectionExplorer, SuppressionExplorer
-from rcnn_helpers.widgets.diagnosis import DiagnosisExplorer
-from rcnn_helpers.widgets.excited_units import ExcitedUnitsExplorer
-from rcnn_helpers.widgets.explorer import Explorer
-from rcnn_helpers.widgets.features import FeatureExplorer
-from rcnn_helpers.widgets.fine_tuning import FineTuningExplorer
-from rcnn_helpers.widgets.precision_recall import PrecisionRecallExplorer
-from rcnn_helpers.widgets.proposals import MergeScrubber, ProposalBrowser
-from rcnn_helpers.widgets.redundancy import DuplicateExplorer
-from rcnn_helpers.widgets.regression import RegressionExplorer
-from rcnn_helpers.widgets.replications import ReplicationExplorer
-from rcnn_helpers.widgets.segmentation import PastingExplorer
-from rcnn_helpers.widgets.svm import HardNegativeBrowser
-from rcnn_helpers.widgets.units import UnitExplorer
-from rcnn_helpers.widgets.warping import WarpExplorer
-from rcnn_helpers.widgets.windows import WindowExplorer
+from rcnn_helpers.lazy_imports import lazy_names
 
-__all__ = [
-    "DetectionExplorer",
-    "DiagnosisExplorer",
-    "DuplicateExplorer",
-    "ExcitedUnitsExplorer",
-    "Explorer",
-    "FeatureExplorer",
-    "FineTuningExplorer",
-    "HardNegativeBrowser",
-    "MergeScrubber",
-    "PastingExplorer",
-    "PrecisionRecallExplorer",
-    "ProposalBrowser",
-    "RegressionExplorer",
-    "ReplicationExplorer",
-    "SuppressionExplorer",
-    "UnitExplorer",
-    "WarpExplorer",
-    "WindowExplorer",
-]
+__all__, __getattr__, __dir__ = lazy_names(
+    __name__,
+    {
+        "detection": ["DetectionExplorer", "SuppressionExplorer"],
+        "diagnosis": ["DiagnosisExplorer"],
+        "excited_units": ["ExcitedUnitsExplorer"],
+        "explorer": ["Explorer"],
+        "features": ["FeatureExplorer"],
+        "fine_tuning": ["FineTuningExplorer"],
+        "precision_recall": ["PrecisionRecallExplorer"],
+        "proposals": ["MergeScrubber", "ProposalBrowser"],
+        "redundancy": ["DuplicateExplorer"],
+        "regression": ["RegressionExplorer"],
+        "replications": ["ReplicationExplorer"],
+        "segmentation": ["PastingExplorer"],
+        "svm": ["HardNegativeBrowser"],
+        "units": ["UnitExplorer"],
+        "warping": ["WarpExplorer"],
+        "windows": ["WindowExplorer"],
+    },
+)
