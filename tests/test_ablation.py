@@ -17,7 +17,7 @@ from rcnn_helpers.ablation import (
     format_signs,
     format_table,
     paper_row,
-    running,
+    seed_run,
     signs,
     summary,
     table_rows,
@@ -87,7 +87,7 @@ def count_work(patch) -> list[str]:
 
     for owner, name in (
         (proposals, "propose"),
-        (running, "finetune"),
+        (seed_run, "finetune"),
         (features, "extract"),
         (svm, "train_detector_svms"),
         (bbox_regression.BoxRegressors, "fit_chunks"),
@@ -227,7 +227,7 @@ class Measured(list):
 @pytest.fixture
 def measured(monkeypatch):
     rows = Measured()
-    monkeypatch.setattr(running._SeedRun, "_measure", lambda *arguments: rows.measure(*arguments))
+    monkeypatch.setattr(seed_run.SeedRun, "_measure", lambda *arguments: rows.measure(*arguments))
     return rows
 
 
@@ -287,7 +287,7 @@ def test_given_weights_stand_for_fine_tuning(first_run, tiny_data, tmp_path, wor
     (mine,) = [
         path
         for path in (cache / "finetuned").glob("*.safetensors")
-        if path != _finetuned_of(running, tiny_data, cache)
+        if path != _finetuned_of(tiny_data, cache)
     ]
     work.clear()
     found = run((Row(),), tiny_data, tmp_path, seeds=(1,), finetuned=mine)
@@ -296,10 +296,12 @@ def test_given_weights_stand_for_fine_tuning(first_run, tiny_data, tmp_path, wor
     assert found["mAP"].tolist() == expected["mAP"].tolist()
 
 
-def _finetuned_of(running, tiny_data, cache):
+def _finetuned_of(tiny_data, cache):
     """The file that the first run has made for seed 0."""
-    options = running._Options(cache, {}, None, QUICK, N_PROPOSALS, "11point", True, "cpu", False)
-    return running._SeedRun(0, *tiny_data(0), running._Networks(options), options)._finetuned_path(Row())
+    options = seed_run.RunOptions(cache, {}, None, QUICK, N_PROPOSALS, "11point", True, "cpu", False)
+    return seed_run.SeedRun(0, *tiny_data(0), seed_run.PretrainedNetworks(options), options)._finetuned_path(
+        Row()
+    )
 
 
 def test_given_weights_must_fit(tiny_data, tmp_path):
@@ -337,8 +339,8 @@ def test_calls_that_contradict_themselves_are_refused(tiny_data, open_tiny, tmp_
 
 
 def test_labels_decide_how_a_row_is_fine_tuned(tiny_data, tmp_path):
-    options = running._Options(tmp_path, {}, None, QUICK, 10, "11point", True, "cpu", False)
-    of_seed = running._SeedRun(1, *tiny_data(1), running._Networks(options), options)
+    options = seed_run.RunOptions(tmp_path, {}, None, QUICK, 10, "11point", True, "cpu", False)
+    of_seed = seed_run.SeedRun(1, *tiny_data(1), seed_run.PretrainedNetworks(options), options)
     overlap = of_seed._finetune_settings(Row())
     assert overlap == replace(QUICK, seed=1)
     ground_truth = of_seed._finetune_settings(Row(labels="ground_truth", padding=0))

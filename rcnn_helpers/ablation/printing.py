@@ -39,14 +39,14 @@ def format_table(frame: pd.DataFrame, *, paper: bool = False, width: int | None 
     names, lines = [], []
     for row, line in zip(rows, summary(frame).to_dict("records"), strict=True):
         names.append(row.name)
-        lines.append([*(_number(line[name]) for name in (*classes, "mAP")), _number(line["seconds"], 0)])
-        lines[-1][-2] += _spread(line["spread"])
+        lines.append([*(number(line[name]) for name in (*classes, "mAP")), number(line["seconds"], 0)])
+        lines[-1][-2] += spread(line["spread"])
         beside = paper_row(row) if paper and set(classes) <= set(VOC_CLASSES) else None
         if beside is not None:
             values = beside[classes].tolist()
             names.append(f"  paper: {beside.name}")
-            lines.append([*map(_number, (*values, np.mean(values))), ""])
-    return _as_text(names, [*_shortened(classes), "mAP", "seconds"], lines, width)
+            lines.append([*map(number, (*values, np.mean(values))), ""])
+    return as_text(names, [*shortened(classes), "mAP", "seconds"], lines, width)
 
 
 def format_signs(table: pd.DataFrame) -> str:
@@ -56,7 +56,7 @@ def format_signs(table: pd.DataFrame) -> str:
     indented = [f"    {compared}" for compared in table["compared"]]
     cells = [
         [
-            f"{line['mean']:+.1f}" + _spread(line["spread"]),
+            f"{line['mean']:+.1f}" + spread(line["spread"]),
             f"{line['smallest']:+.1f} to {line['largest']:+.1f}",
             str(line["seeds"]),
             line["paper"] or "-",
@@ -64,19 +64,19 @@ def format_signs(table: pd.DataFrame) -> str:
         ]
         for line in table.to_dict("records")
     ]
-    head, *lines = _as_text(
+    head, *lines = as_text(
         indented, ["points", "range", "seeds", "paper", "verdict"], cells, None
     ).splitlines()
     text = [head]
     claims = [f"{line['claim']} ({line['source']})" for line in table.to_dict("records")]
-    for number, (claim, line) in enumerate(zip(claims, lines, strict=True)):
-        if number == 0 or claim != claims[number - 1]:
+    for place, (claim, line) in enumerate(zip(claims, lines, strict=True)):
+        if place == 0 or claim != claims[place - 1]:
             text.append(claim)
         text.append(line)
     return "\n".join(text)
 
 
-def _shortened(names: Sequence[str]) -> list[str]:
+def shortened(names: Sequence[str]) -> list[str]:
     """Names cut to six letters, or to as many as tell them apart; VOC's as the paper has them."""
     names = [_SHORT.get(name, name) for name in names]
     length = _SHORT_LENGTH
@@ -85,7 +85,7 @@ def _shortened(names: Sequence[str]) -> list[str]:
     return [name[:length] for name in names]
 
 
-def _as_text(names: Sequence[str], head: Sequence[str], lines: Sequence[Sequence[str]], width) -> str:
+def as_text(names: Sequence[str], head: Sequence[str], lines: Sequence[Sequence[str]], width) -> str:
     """A table of texts, names to the left and cells to the right; columns that do not fit go to further blocks."""
     names = ["", *names]
     indent = max(map(len, names))
@@ -105,9 +105,11 @@ def _as_text(names: Sequence[str], head: Sequence[str], lines: Sequence[Sequence
     )
 
 
-def _number(value: float | None, digits: int = 1) -> str:
+def number(value: float | None, digits: int = 1) -> str:
+    """A number as cells show it; a dash where there is none."""
     return "-" if value is None or np.isnan(value) else f"{value:.{digits}f}"
 
 
-def _spread(value: float) -> str:
+def spread(value: float) -> str:
+    """What follows a mean: its spread, or nothing for one seed."""
     return "" if np.isnan(value) else f" ± {value:.1f}"

@@ -6,7 +6,7 @@ where it has been); `segmentation_signs` says which of the paper's claims hold. 
 """
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import cache as remember
 from pathlib import Path
@@ -15,29 +15,27 @@ import numpy as np
 import pandas as pd
 
 from rcnn_helpers import settings
-from rcnn_helpers.ablation.printing import _as_text, _number, _shortened, _spread
+from rcnn_helpers.ablation.arguments import checked_seeds
+from rcnn_helpers.ablation.identity import digest, digest_dataset
+from rcnn_helpers.ablation.printing import as_text, number, shortened, spread
 from rcnn_helpers.ablation.rows import Row
-from rcnn_helpers.ablation.running import (
-    _check_data,
-    _checked_seeds,
-    _digest_dataset,
-    _hash,
-    _Networks,
-    _Options,
-    _SeedRun,
-)
+from rcnn_helpers.ablation.seed_run import PretrainedNetworks, RunOptions, SeedRun
+from rcnn_helpers.datasets.voc import VOID
 from rcnn_helpers.errors import SettingsError
 from rcnn_helpers.paired import verdict
-from rcnn_helpers.segmentation.features import FEATURES
+from rcnn_helpers.segmentation.features import FEATURES, RegionFolder
 from rcnn_helpers.segmentation.o2p import SecondOrderPooling
+from rcnn_helpers.segmentation.regions import SegmentRegions, add_masks, regions_from_masks
 from rcnn_helpers.segmentation.segmenter import Segmenter
 from rcnn_helpers.storage import read_json, write_json
 
 # Raised whenever a change of the code changes the results: it is part of their names.
 _VERSION = 1
 O2P = "O2P"
+# Regions as they are found in the picture, or with the true outline of every object among them.
+OUTLINES = ("found", "true")
 # Columns of the frame that are no label's accuracy.
-_OTHER = ("features", "layer", "seed", "mean", "seconds", "svr_seconds", "threshold")
+_OTHER = ("features", "layer", "seed", "mean", "seconds", "svr_seconds", "threshold", "named")
 
 
 @dataclass(frozen=True)
@@ -71,6 +69,8 @@ def table5(
     network: str = "quarter_tnet",
     weights=None,
     finetune_settings=None,
+    fine_tuned: bool = True,
+    outlines: str = "found",
     max_proposals: int = settings.MAX_PROPOSALS,
     max_regions: int = 100,
     max_images: int | None = None,
@@ -92,8 +92,13 @@ def table5(
         ``segmentation`` in it.
     network, weights, finetune_settings, max_proposals, device
         Decide the fine-tuned network; see `ablate`.
+    fine_tuned : bool
+        False takes the network as it was pre-trained.
+    outlines : {"found", "true"}
+        With ``"true"``, the true outlines of all objects are put before the regions that are found, in training
+        and in judging.
     max_regions : int
-        Regions of an image.
+        Regions of an image that are found.
     max_images, max_test_images : int, optional
         Train and judge on so many images, spread evenly over the sets. Fine-tuning is on all.
     progress : bool
@@ -103,12 +108,15 @@ def table5(
     pandas.DataFrame
         One line for each row and seed: features, layer, seed, accuracy of background and of each class in percent
         (NaN where a class is neither shown nor found), their mean, the seconds it took, those of them that the
-        regressors took, and the threshold that was chosen. Work that rows share counts for the first.
+        regressors took, and the threshold that was chosen. Work that rows share counts for the first. With true
+        outlines also named: of how many objects, in percent, the outline scores highest for their own class.
     """
-    seeds, rows = _checked_seeds(seeds), tuple(dict.fromkeys(rows))
+    seeds, rows = checked_seeds(seeds), tuple(dict.fromkeys(rows))
     if not rows:
         raise SettingsError("there are no rows to run; give at least one FeatureRow")
-    options = _Options(
+    if outlines not in OUTLINES:
+        raise SettingsError(f"outlines are {outlines!r}; choose one of {', '.join(OUTLINES)}")
+    options = RunOptions(
         cache=Path(cache),
         weights={} if weights is None else {network: weights},
         finetuned=None,
@@ -119,10 +127,11 @@ def table5(
         device=device,
         progress=progress,
     )
-    networks = _Networks(options)
+    networks = PretrainedNetworks(options)
     records = []
     for seed in seeds:
-        run = _SeedTable(seed, *data(seed), networks, network, options, max_regions)
+        detection = SeedRun(seed, *data(seed), networks, options)
+        run = _SeedTable(detection, Row(network=network, fine_tuned=fine_tuned), outlines, max_regions)
         run.limit(max_images, max_test_images)
         records += [{**asdict(row), "seed": seed, **run.result(row)} for row in rows]
     order = {row: number for number, row in enumerate(rows)}
@@ -133,13 +142,12 @@ def table5(
 class _SeedTable:
     """All rows of one seed."""
 
-    def __init__(self, seed, train, test, networks, network_name, options, max_regions):
-        _check_data(train, test)
-        self.seed, self.train, self.test = seed, train, test
-        self.options, self.max_regions = options, max_regions
-        self.folder = options.cache / "segmentation"
-        self.row = Row(network=network_name)
-        self.detection = _SeedRun(seed, train, test, networks, options)
+    def __init__(self, detection: SeedRun, row: Row, outlines: str, max_regions: int):
+        """`row` is the row of `ablate` that makes the network."""
+        self.seed, self.train, self.test = detection.seed, detection.train, detection.test
+        self.detection, self.options, self.row = detection, detection.options, row
+        self.outlines, self.max_regions = outlines, max_regions
+        self.folder = self.options.cache / "segmentation"
 
     def limit(self, n_train: int | None, n_test: int | None) -> None:
         """Leave so many images; fine-tuning has its own list."""
@@ -147,7 +155,7 @@ class _SeedTable:
 
     def result(self, row: FeatureRow) -> dict:
         """Accuracies, mean and seconds of a row, read where it has been worked out before."""
-        path = self.folder / "results" / f"{_hash(self._identity(row))}.json"
+        path = self.folder / "results" / f"{digest(self._identity(row))}.json"
         if not path.exists():
             write_json(path, {**self._measure(row), "settings": self._identity(row)}, checksum=True)
         found = read_json(path)
@@ -156,13 +164,15 @@ class _SeedTable:
 
             tqdm.write(f"seed {self.seed}: {row.name}, mean {found['mean']:.1f}, {found['seconds']:.0f} s")
         accuracy = {name: np.nan if value is None else value for name, value in found["accuracy"].items()}
-        return accuracy | {key: found[key] for key in ("mean", "seconds", "svr_seconds", "threshold")}
+        others = ("mean", "seconds", "svr_seconds", "threshold", "named")
+        return accuracy | {key: found[key] for key in others if key in found}
 
     def _measure(self, row: FeatureRow) -> dict:
         started = time.perf_counter()
         segmenter = self._segmenter(row)
-        segmenter.fit(self.train, cache=self.folder, progress=self.options.progress)
-        result = segmenter.evaluate(self.test, cache=self.folder, progress=self.options.progress)
+        options = {"cache": self.folder, "progress": self.options.progress}
+        segmenter.fit(self.train, regions=self._regions(self.train), **options)
+        result = segmenter.evaluate(self.test, regions=self._regions(self.test), **options)
         accuracy = {
             name: None if np.isnan(value) else 100 * value for name, value in result.per_class.items()
         }
@@ -174,13 +184,20 @@ class _SeedTable:
             "svr_seconds": segmenter.seconds_["regressors"],
             "threshold": segmenter.pasting_.threshold,
             "nms_iou": segmenter.pasting_.nms_iou,
-        }
+        } | ({"named": named_objects(segmenter, self.test)} if self.outlines == "true" else {})
+
+    def _regions(self, dataset) -> Mapping[str, SegmentRegions] | None:
+        """The regions to use; None leaves it to the segmenter to find them."""
+        if self.outlines == "found":
+            return None
+        found = RegionFolder(dataset, self.folder / "regions", max_regions=self.max_regions)
+        return _WithTrueOutlines(dataset, found)
 
     def _segmenter(self, row: FeatureRow) -> Segmenter:
         options = {"max_regions": self.max_regions, "seed": self.seed}
         if row.features == O2P:
             return Segmenter(SecondOrderPooling(seed=self.seed), **options)
-        network = self.detection._network(self.row)
+        network = self.detection.network(self.row)
         return Segmenter(network, features=row.features, layer=row.layer, **options)
 
     def _identity(self, row: FeatureRow) -> dict:
@@ -189,19 +206,63 @@ class _SeedTable:
         if row.features != O2P:
             network = {
                 "weights": self.detection.networks.fingerprint(self.row.network),
-                "finetuning": self.detection._finetuning_identity(self.row),
+                "finetuning": self.detection.finetuning_identity(self.row),
                 "max_proposals": self.options.max_proposals,
                 "data": self.detection.digests["train"],
             }
-        return {
+        identity = {
             "version": _VERSION,
             "row": asdict(row),
             "seed": self.seed,
             "network": network,
-            "train": _digest_dataset(self.train),
-            "test": _digest_dataset(self.test),
+            "train": digest_dataset(self.train),
+            "test": digest_dataset(self.test),
             "max_regions": self.max_regions,
         }
+        # Absent for found outlines: results from before there was a choice keep their names.
+        return identity if self.outlines == "found" else identity | {"outlines": self.outlines}
+
+
+class _WithTrueOutlines(Mapping):
+    """Regions by image id, the true outlines of the image's objects before those that were found."""
+
+    def __init__(self, dataset, found: Mapping[str, SegmentRegions]):
+        self.dataset, self.found = dataset, found
+
+    def __getitem__(self, image_id: str) -> SegmentRegions:
+        masks, _ = true_outlines(self.dataset, image_id)
+        return add_masks(self.found[image_id], masks) if masks else self.found[image_id]
+
+    def __iter__(self):
+        return iter(self.found)
+
+    def __len__(self) -> int:
+        return len(self.found)
+
+
+def true_outlines(dataset, image_id: str) -> tuple[list[np.ndarray], list[int]]:
+    """Mask, bool [H, W], and class, from 0, of each object of an image that has pixels of one class."""
+    class_map, object_map = dataset.segmentation(image_id)
+    masks, classes = [], []
+    for object_number in np.setdiff1d(object_map, (0, VOID)):
+        mask = object_map == object_number
+        labels = np.setdiff1d(class_map[mask], (0, VOID))
+        if len(labels) == 1:
+            masks.append(mask)
+            classes.append(int(labels[0]) - 1)
+    return masks, classes
+
+
+def named_objects(segmenter: Segmenter, dataset) -> float:
+    """Percentage of objects whose true outline scores highest for their own class; NaN without any object."""
+    right, total = 0, 0
+    for image_id in dataset.ids:
+        masks, classes = true_outlines(dataset, image_id)
+        if masks:
+            scores = segmenter.scores(dataset.image(image_id), regions_from_masks(masks))
+            right += int((scores.argmax(axis=1) == classes).sum())
+            total += len(classes)
+    return 100 * right / total if total else float("nan")
 
 
 def _spread_over(dataset, n: int | None):
@@ -306,9 +367,9 @@ def format_table5(frame: pd.DataFrame, *, width: int | None = None) -> str:
     labels = label_columns(frame)
     rows = [FeatureRow(*name.split(" ")) for name in table.index]
     for row, line in zip(rows, table.to_dict("records"), strict=True):
-        cells = [_number(line[name]) for name in labels]
-        mean = _number(line["mean"]) + _spread(line["spread"])
-        paper = _number(_paper().get(row))
-        lines.append([*cells, mean, paper, _number(line["seconds"], 0), _number(line["svr_seconds"], 1)])
-    head = [*_shortened(labels), "mean", "paper", "seconds", "SVR s"]
-    return _as_text(list(table.index), head, lines, width)
+        cells = [number(line[name]) for name in labels]
+        mean = number(line["mean"]) + spread(line["spread"])
+        paper = number(_paper().get(row))
+        lines.append([*cells, mean, paper, number(line["seconds"], 0), number(line["svr_seconds"], 1)])
+    head = [*shortened(labels), "mean", "paper", "seconds", "SVR s"]
+    return as_text(list(table.index), head, lines, width)

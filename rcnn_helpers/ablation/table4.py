@@ -16,7 +16,8 @@ import numpy as np
 import pandas as pd
 
 from rcnn_helpers import settings
-from rcnn_helpers.ablation.running import _digest_dataset, _hash, _Latest, _percent, _root
+from rcnn_helpers.ablation.identity import dataset_root, digest, digest_dataset
+from rcnn_helpers.ablation.seed_run import Latest, percent
 from rcnn_helpers.datasets.balanced_split import Split, balanced_split, class_counts
 from rcnn_helpers.datasets.training_mix import OneClassAnnotated, ValPlusTrain
 from rcnn_helpers.detector import RCNN
@@ -395,7 +396,7 @@ class _SeedRun:
 
     def __init__(self, seed: int, roles: Roles, options: _Options):
         self.seed, self.roles, self.options = seed, roles, options
-        self.latest = {kind: _Latest() for kind in ("network", "detector")}
+        self.latest = {kind: Latest() for kind in ("network", "detector")}
         self.known_proposals: dict[str, dict] = {}
         self.digests: dict[str, str] = {}
 
@@ -428,9 +429,9 @@ class _SeedRun:
         result = evaluate(detections, test, metric=self.options.metric)
         ap = np.array(list(result.ap.values()))
         return {
-            "ap": {name: _percent(value) for name, value in result.ap.items()},
-            "mAP": _percent(result.mean_ap),
-            "median_AP": _percent(float(np.nanmedian(ap))),
+            "ap": {name: percent(value) for name, value in result.ap.items()},
+            "mAP": percent(result.mean_ap),
+            "median_AP": percent(float(np.nanmedian(ap))),
         }
 
     def _detector(self, row: Table4Row, pending: Sequence[Table4Row]) -> RCNN:
@@ -484,7 +485,7 @@ class _SeedRun:
         """Boxes of images: searched for in those that are annotated in full, none for those of train."""
         if isinstance(images, ValPlusTrain):
             return images.proposals(self._proposals(images.val))
-        searched = self.known_proposals.setdefault(_root(images), {})
+        searched = self.known_proposals.setdefault(dataset_root(images), {})
         if any(image_id not in searched for image_id in images.ids):
             searched |= propose_dataset(
                 images,
@@ -496,7 +497,7 @@ class _SeedRun:
         return searched
 
     def _store(self, row: Table4Row) -> FeatureStore:
-        place = _hash([_root(self.roles.val), self.seed, self.options.max_proposals])
+        place = digest([dataset_root(self.roles.val), self.seed, self.options.max_proposals])
         return FeatureStore(
             self.options.cache / "features" / f"table4-seed{self.seed}-{place}",
             network=self._network(row),
@@ -506,7 +507,7 @@ class _SeedRun:
     # What decides a result.
 
     def _path(self, row: Table4Row) -> Path:
-        return self.options.cache / "results" / f"table4-{_hash(self._identity(row))}.json"
+        return self.options.cache / "results" / f"table4-{digest(self._identity(row))}.json"
 
     def _identity(self, row: Table4Row) -> dict:
         """Everything that decides the result of a row, as JSON values."""
@@ -541,7 +542,7 @@ class _SeedRun:
             self.options.max_proposals,
         ]
         return (
-            self.options.cache / "finetuned" / f"{self.options.network_name}-{_hash(decided_by)}.safetensors"
+            self.options.cache / "finetuned" / f"{self.options.network_name}-{digest(decided_by)}.safetensors"
         )
 
     def _finetune_settings(self) -> FinetuneSettings:
@@ -549,7 +550,7 @@ class _SeedRun:
 
     def _digest(self, images, name: str) -> str:
         if name not in self.digests:
-            self.digests[name] = _digest_dataset(images)
+            self.digests[name] = digest_dataset(images)
         return self.digests[name]
 
     def _say(self, line: str) -> None:

@@ -182,6 +182,42 @@ def regions_from_masks(masks) -> SegmentRegions:
     return _regions(atoms, np.stack([mask.ravel()[first] for mask in masks]))
 
 
+def add_masks(regions: SegmentRegions, masks) -> SegmentRegions:
+    """Put masks that come from elsewhere before the regions of an image.
+
+    Parameters
+    ----------
+    regions : SegmentRegions
+    masks : bool [N, H, W], or sequence of bool [H, W]
+        See `regions_from_masks`.
+
+    Returns
+    -------
+    SegmentRegions
+        One for each mask, then those of `regions`, both in their order.
+
+    Raises
+    ------
+    SettingsError
+        If a mask is empty or not of the image's size.
+    """
+    added = regions_from_masks(masks)
+    if added.atoms.shape != regions.atoms.shape:
+        raise SettingsError(
+            f"the masks are of {list(added.atoms.shape)} pixels and the image's regions of "
+            f"{list(regions.atoms.shape)}; give masks of the same image"
+        )
+    n_atoms = regions.members.shape[1]
+    codes = added.atoms.astype(np.int64) * n_atoms + regions.atoms
+    pairs, number = np.unique(codes, return_inverse=True)
+    members = [added.members[:, pairs // n_atoms], regions.members[:, pairs % n_atoms]]
+    return SegmentRegions(
+        number.reshape(codes.shape).astype(np.int32),
+        np.concatenate(members),
+        np.concatenate([added.boxes, regions.boxes]),
+    )
+
+
 def mask_overlaps(
     regions: SegmentRegions, label_map: np.ndarray, *, n_labels: int | None = None
 ) -> np.ndarray:
