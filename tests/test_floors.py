@@ -49,7 +49,7 @@ FLOORS = (
         "voc_results",
         "coco_results",
     ),
-    ("svm", "bbox_regression", "ridge", "units", "diagnosis", "segmentation"),
+    ("svm", "bbox_regression", "box_regressors", "ridge", "units", "diagnosis", "segmentation"),
     (
         "detector",
         "candidates",
