@@ -24,6 +24,7 @@ from torch.nn import functional as F
 from torch.nn.utils.fusion import fuse_conv_bn_eval, fuse_linear_bn_eval
 
 from rcnn_helpers.errors import DatasetError
+from rcnn_helpers.kept_images import KeptImages
 from rcnn_helpers.networks import Network, load_network
 from rcnn_helpers.networks.network import fast_bfloat16
 from rcnn_helpers.settings import CONTEXT_PADDING, choose_device
@@ -98,7 +99,7 @@ class PretrainResult:
 
 
 class ObjectCrops:
-    """The labelled objects of a data set, with every image decoded once and kept in memory.
+    """The labelled objects of a data set, with its images at hand.
 
     Parameters
     ----------
@@ -107,10 +108,15 @@ class ObjectCrops:
         Decides the size and normalisation of the crops.
     min_side : int
         Objects narrower or lower than this many pixels are left out, and so are `difficult` ones.
+    image_memory : int, optional
+        Bytes for decoded images; by default half of what is free. Images beyond it are decoded again whenever a
+        batch draws an object of theirs. What is drawn does not depend on it.
+    progress : bool
 
     Attributes
     ----------
-    images : list of uint8 [H, W, 3]
+    images : KeptImages
+        uint8 [H, W, 3] by position.
     image_index : int array [N]
         Image of each object.
     boxes : float32 [N, 4]
@@ -118,22 +124,28 @@ class ObjectCrops:
         Index into ``dataset.classes``.
     """
 
-    def __init__(self, dataset, network: Network, *, min_side: int = 20, progress: bool = False):
-        from tqdm import tqdm
-
+    def __init__(
+        self,
+        dataset,
+        network: Network,
+        *,
+        min_side: int = 20,
+        image_memory: int | None = None,
+        progress: bool = False,
+    ):
         self.network = network
         self.classes = tuple(dataset.classes)
         class_index = {name: index for index, name in enumerate(self.classes)}
-        self.images, image_index, boxes, labels = [], [], [], []
-        for image_id in tqdm(dataset.ids, desc="reading scenes", disable=not progress):
+        ids = list(dataset.ids)
+        image_index, boxes, labels = [], [], []
+        for number, image_id in enumerate(ids):
             annotation = dataset.annotation(image_id)
             sides = annotation.boxes[:, 2:] - annotation.boxes[:, :2]
             usable = (sides.min(axis=1, initial=np.inf) >= min_side) & ~annotation.difficult
             for position in np.flatnonzero(usable):
-                image_index.append(len(self.images))
+                image_index.append(number)
                 boxes.append(annotation.boxes[position])
                 labels.append(class_index[annotation.names[position]])
-            self.images.append(dataset.image(image_id))
         if not boxes:
             raise DatasetError(
                 f"the {len(dataset.ids)} images of {dataset} show no object of at least {min_side} pixels that is "
@@ -142,6 +154,9 @@ class ObjectCrops:
         self.image_index = np.array(image_index)
         self.boxes = np.array(boxes, dtype=np.float32)
         self.labels = np.array(labels, dtype=np.int64)
+        self.images = KeptImages(
+            lambda number: dataset.image(ids[number]), len(ids), memory=image_memory, progress=progress
+        )
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -165,8 +180,10 @@ class ObjectCrops:
         gain = contrast * tint
         stds = std / gain
         means = mean - brightness * stds
+        pictures = self.images.several(self.image_index[objects])
         for row, (index, box) in enumerate(zip(objects, boxes, strict=True)):
-            self._warp(index, box, means[row], stds[row], out[row : row + 1])
+            picture = pictures[self.image_index[index]]
+            self._warp(picture, box, means[row], stds[row], out[row : row + 1])
             if mirrored[row]:
                 out[row] = out[row].flip(-1)
         return out[:n], torch.from_numpy(self.labels[objects])
@@ -176,15 +193,17 @@ class ObjectCrops:
         buffer = crop_buffer(batch_size, self.network.input_size, torch.float32)
         for start in range(0, len(self), batch_size):
             stop = min(start + batch_size, len(self))
+            pictures = self.images.several(self.image_index[start:stop])
             for row, index in enumerate(range(start, stop)):
+                picture = pictures[self.image_index[index]]
                 self._warp(
-                    index, self.boxes[index], self.network.mean, self.network.std, buffer[row : row + 1]
+                    picture, self.boxes[index], self.network.mean, self.network.std, buffer[row : row + 1]
                 )
             yield buffer[: stop - start], torch.from_numpy(self.labels[start:stop])
 
-    def _warp(self, index, box, mean, std, out):
+    def _warp(self, picture, box, mean, std, out):
         warp_boxes(
-            self.images[self.image_index[index]],
+            picture,
             box[None],
             size=self.network.input_size,
             padding=CONTEXT_PADDING,
