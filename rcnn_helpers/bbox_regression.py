@@ -10,9 +10,9 @@ and applying them moves the proposal onto the object again (eqs. 1 to 4). They a
 size, so they stay as they are when a picture is scaled or shifted. So does what the network sees: a crop that
 always has the same size.
 
-`BoxRegressors` (in `rcnn_helpers.box_regressors`) predicts the targets from a proposal's features, by one ridge regression a class (eq. 5), learned
-from the proposals that lie near an object (`training_pairs`). `regress_within` moves boxes as predicted and keeps
-them in their image.
+`BoxRegressors`, in `rcnn_helpers.box_regressors`, predicts the targets from a proposal's features, by one ridge
+regression a class (eq. 5), learned from the proposals that lie near an object (`training_pairs`). `regress_within`
+moves boxes as predicted and keeps them in their image.
 
 The released code measures a width as ``x2 - x1`` on boxes that *include* their last pixel, and so a pixel short
 (plus a tiny constant against division by zero). Here boxes are half-open and widths are exact. For the numbers of

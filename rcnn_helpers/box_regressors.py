@@ -1,6 +1,6 @@
 """`BoxRegressors`: from a proposal's pool5 features to where the object is (App. C, eq. 5).
 
-What the targets are, and how boxes move by them, is in `rcnn_helpers.bbox_regression`, which offers this class too.
+What the targets are, and how boxes move by them, is in `rcnn_helpers.bbox_regression`, which offers it too.
 """
 
 import numpy as np
