@@ -9,6 +9,7 @@ import json
 import os
 import signal
 import threading
+import zipfile
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -79,6 +80,7 @@ class Checkpoint:
         if not self.path.is_file():
             return None
         try:
+            _verify_archive(self.path)
             state = torch.load(self.path, map_location="cpu", weights_only=True)
             if state["settings"] != self.identity:
                 raise WeightsError(
@@ -99,6 +101,14 @@ class Checkpoint:
     def remove(self) -> None:
         """Remove the file, if there is one."""
         self.path.unlink(missing_ok=True)
+
+
+def _verify_archive(path) -> None:
+    """Hold the content of a file of PyTorch against the checksums in it, which `torch.load` does not do."""
+    with zipfile.ZipFile(path) as archive:
+        damaged = archive.testzip()
+    if damaged is not None:
+        raise zipfile.BadZipFile(f"the checksum of {damaged} is wrong")
 
 
 class Prefetcher:

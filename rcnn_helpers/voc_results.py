@@ -20,6 +20,7 @@ import numpy as np
 from rcnn_helpers.boxes import from_voc, to_voc
 from rcnn_helpers.errors import DatasetError
 from rcnn_helpers.evaluation import Detections
+from rcnn_helpers.storage import atomic_write, make_folder
 
 # Split names have no underscore where nothing else tells split and class apart.
 _FILE_NAME = re.compile(r"(comp[^_]*)_det_(?P<split>[^_]+)_(?P<name>.+)\.txt(\.gz)?")
@@ -112,8 +113,7 @@ def write_voc_results(
     """
     if not split or "_" in split or "/" in split:
         raise ValueError(f"split is {split!r}; it becomes part of a file name and must not hold '_' or '/'")
-    folder = Path(folder)
-    folder.mkdir(parents=True, exist_ok=True)
+    folder = make_folder(folder)
     written = []
     for name in detections.classes:
         part = detections.of_class(name)
@@ -127,7 +127,8 @@ def write_voc_results(
         text = "".join(lines).encode()
         path = folder / f"{competition}_det_{split}_{name}.txt{'.gz' if compress else ''}"
         # mtime=0: the same detections give the same bytes.
-        path.write_bytes(gzip.compress(text, mtime=0) if compress else text)
+        content = gzip.compress(text, mtime=0) if compress else text
+        atomic_write(path, lambda file, content=content: file.write(content))
         written.append(path)
     return written
 

@@ -3,6 +3,7 @@
 import signal
 import threading
 import time
+import zipfile
 
 import pytest
 import torch
@@ -65,6 +66,20 @@ def test_a_damaged_checkpoint_is_refused(trained, tmp_path, keep):
     checkpoint.save(*trained)
     content = checkpoint.path.read_bytes()
     checkpoint.path.write_bytes(content[:keep])
+    with pytest.raises(WeightsError, match="damaged.*remove it"):
+        checkpoint.restore(*fresh())
+
+
+@pytest.mark.parametrize("record", ["data.pkl", "data/0", "data/2"])
+def test_a_changed_byte_in_a_checkpoint_is_noticed(trained, tmp_path, record):
+    checkpoint = Checkpoint(tmp_path / "run.checkpoint", {})
+    checkpoint.save(*trained, losses=[1.25, 2.5])
+    content = bytearray(checkpoint.path.read_bytes())
+    with zipfile.ZipFile(checkpoint.path) as archive:
+        (inside,) = [name for name in archive.namelist() if name.endswith(f"/{record}")]
+        stored = archive.read(inside)
+    content[content.index(stored) + len(stored) // 2] ^= 1
+    checkpoint.path.write_bytes(content)
     with pytest.raises(WeightsError, match="damaged.*remove it"):
         checkpoint.restore(*fresh())
 

@@ -6,12 +6,14 @@ Any notebook can be opened first. It asks `open_course` for what earlier stages 
 
 import hashlib
 import json
+import warnings
+from contextlib import suppress
 from dataclasses import asdict
 from functools import cached_property
 from pathlib import Path
 
 from rcnn_helpers import settings
-from rcnn_helpers.errors import SettingsError
+from rcnn_helpers.errors import RCNNError, SettingsError, StoreError
 
 # The stages in their order, and those that each notebook builds on. Up to fine-tuning (04) the notebooks look at
 # the pre-trained network, from there on at the fine-tuned one.
@@ -213,8 +215,9 @@ class Course:
         from rcnn_helpers.detector import RCNN
 
         path = self._result("detector", "trainval")
-        if path.exists():
-            return RCNN.load(path, device=self.device)
+        kept = _kept(path, lambda path: RCNN.load(path, device=self.device))
+        if kept is not None:
+            return kept
         detector = self.new_detector()
         detector.fit(
             self.trainval,
@@ -269,16 +272,17 @@ class Course:
 
     def _kept_detections(self, path: Path, compute):
         """Detections on the test images, read if they have been computed before."""
-        from safetensors.numpy import load_file, save
+        from safetensors.numpy import save
 
         from rcnn_helpers.evaluation import Detections
-        from rcnn_helpers.storage import atomic_write
+        from rcnn_helpers.storage import write_tensors
 
-        if path.exists():
-            return Detections(self.test.ids, self.test.classes, **load_file(path))
+        kept = _kept(path, _read_tensors)
+        if kept is not None:
+            return Detections(self.test.ids, self.test.classes, **kept)
         found = compute()
         columns = {name: getattr(found, name) for name in ("image_index", "class_index", "scores", "boxes")}
-        atomic_write(path, lambda file: file.write(save(columns)))
+        write_tensors(path, save(columns))
         return found
 
     def unit_index(self, name: str = "fine-tuned"):
@@ -294,8 +298,9 @@ class Course:
         network = self._unit_network(name)
         splits = ("test",) if name == "random" else ("trainval", "test")
         path = self._result("units", *splits, network=network)
-        if path.exists():
-            return UnitIndex.load(path)
+        kept = _kept(path, UnitIndex.load)
+        if kept is not None:
+            return kept
         if name == "random":
             regions = {"network": network}
         else:
@@ -342,8 +347,9 @@ class Course:
         from rcnn_helpers.segmentation.segmenter import Segmenter
 
         path = self._segmentation_path("segmenter")
-        if path.exists():
-            return Segmenter.load(path, device=self.device)
+        kept = _kept(path, lambda path: Segmenter.load(path, device=self.device))
+        if kept is not None:
+            return kept
         segmenter = Segmenter(self.network, max_regions=self._max_regions)
         segmenter.fit(
             self.trainval,
@@ -357,20 +363,22 @@ class Course:
     @cached_property
     def segmentations(self) -> dict:
         """The segmenter's label maps of the test images, a dict from image id to uint8 [H, W]."""
-        from safetensors.numpy import load_file, save
+        from safetensors.numpy import save
 
-        from rcnn_helpers.storage import atomic_write
+        from rcnn_helpers.storage import write_tensors
 
         path = self._segmentation_path("segmentations")
-        if not path.exists():
+        kept = _kept(path, _read_tensors)
+        if kept is None:
             found = self.segmenter.segment_dataset(
                 self.test,
                 regions=self.regions("test"),
                 cache=self._segmentation_folder,
                 progress=self.progress,
             )
-            atomic_write(path, lambda file: file.write(save(dict(found))))
-        return load_file(path)
+            kept = dict(found)
+            write_tensors(path, save(kept))
+        return kept
 
     @cached_property
     def segmentation_accuracy(self):
@@ -447,6 +455,41 @@ class Course:
 
 def _hash(values: list) -> str:
     return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()[:12]
+
+
+def _kept(path: Path, read):
+    """What `read` makes of the file of a result; None if there is none, or it is damaged, with a warning."""
+    if not path.exists():
+        return None
+    try:
+        return read(path)
+    except RCNNError as error:
+        warnings.warn(f"{error}. Computing it anew.", RuntimeWarning, stacklevel=3)
+        with suppress(OSError):
+            path.unlink()
+        return None
+
+
+def _read_tensors(path: Path) -> dict:
+    """The arrays of a safetensors file by name.
+
+    Raises
+    ------
+    StoreError
+        If the file is damaged.
+    """
+    from safetensors import SafetensorError
+    from safetensors.numpy import load_file
+
+    from rcnn_helpers.storage import tensors_are_damaged
+
+    try:
+        tensors, damaged = load_file(path), tensors_are_damaged(path)
+    except (SafetensorError, OSError, ValueError, KeyError) as error:
+        raise StoreError(f"{path} is damaged ({error})") from error
+    if damaged:
+        raise StoreError(f"{path} is damaged: its checksum is wrong")
+    return tensors
 
 
 def _are_all_there(names, **splits: int) -> bool:
