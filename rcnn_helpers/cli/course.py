@@ -13,9 +13,12 @@ def toyvoc(options) -> None:
 
 
 def course(options) -> None:
-    """Run the whole course and print its result table."""
-    from rcnn_helpers.course.run import run_course
+    """Run the whole course and print its result table, or only say what that would be."""
+    from rcnn_helpers.course.run import print_plan, run_course
 
+    if options.dry_run:
+        print_plan(options.profile)
+        return
     run_course(profile=options.profile, notebooks=not options.no_notebooks, record=options.record)
 
 
@@ -51,6 +54,7 @@ def add(commands) -> None:
     parser = add_parser(commands, "course", course, "run the whole course on embedded data")
     parser.add_argument("--profile", choices=sorted(settings.PROFILES))
     parser.add_argument("--no-notebooks", action="store_true", help="run the stages only")
+    parser.add_argument("--dry-run", action="store_true", help="say what would be computed, and stop")
     parser.add_argument(
         "--record", action="store_true", help="write what stages and notebooks took into data/costs.csv"
     )

@@ -4,6 +4,9 @@ import time
 
 from rcnn_helpers.course import costs
 from rcnn_helpers.course.workspace import STAGES, Course
+from rcnn_helpers.finetuning import settings_for
+from rcnn_helpers.networks import NETWORKS
+from rcnn_helpers.networks.weights import default_weights_file, default_weights_path
 from rcnn_helpers.storage import write_json
 
 
@@ -27,7 +30,10 @@ def run_course(*, profile: str | None = None, notebooks: bool = True, record: bo
         ``seconds`` (stage to seconds); also written to ``result.json`` in the course's cache folder.
     """
     course = Course(profile)
-    print(f"The course on ToyVOC, profile {course.profile.name}, device {course.device}")
+    print(_title(course))
+    default_weights_path(
+        NETWORKS[course.profile.network]
+    )  # a download that fails does so before hours of work
     seconds, measured = {}, {}
     for stage in STAGES:
         was_missing = course.missing([stage])
@@ -61,6 +67,51 @@ def run_course(*, profile: str | None = None, notebooks: bool = True, record: bo
     write_json(course.folder / "result.json", result)
     _print_result(course, result)
     return result
+
+
+def print_plan(profile: str | None = None) -> None:
+    """Print what `run_course` would do, stage by stage, and compute nothing.
+
+    Parameters
+    ----------
+    profile : str, optional
+        By default ``RCNN_PROFILE``, else ``laptop``.
+    """
+    course = Course(profile)
+    print(_title(course))
+    for name, text in _settings(course).items():
+        print(f"  {name:14s} {text}")
+    print("Stages, and what they took where it was measured:")
+    missing = course.missing()
+    for stage in STAGES:
+        state = "to be computed" if stage in missing else "in the cache or shipped"
+        row = costs.of(course.profile.name, course.device, stage)
+        took = "not measured" if row is None else f"{costs.duration(row.seconds)} ({row.machine})"
+        print(f"  {stage:20s} {state:25s} {took}")
+    print("Nothing was computed.")
+
+
+def _title(course: Course) -> str:
+    return f"The course on ToyVOC, profile {course.profile.name}, device {course.device}"
+
+
+def _settings(course: Course) -> dict[str, str]:
+    """What a profile asks for, in words."""
+    profile, spec = course.profile, NETWORKS[course.profile.network]
+    weights = default_weights_file(spec)
+    where = weights if weights.is_file() else f"to be downloaded from {spec.url}"
+    tuning = settings_for(profile.network)
+    schedule = (
+        f"{tuning.steps:,} batches of {tuning.batch_size} windows, {tuning.positives} of them positives; "
+        f"learning rate {tuning.lr:g}, times {tuning.lr_drop:g} every {tuning.lr_drop_every:,}"
+    )
+    return {
+        "pictures": f"{profile.train_images} train, {profile.val_images} val, {profile.test_images} test",
+        "proposals": f"{profile.max_proposals:,} an image at most",
+        "network": f"{profile.network}, weights {where}",
+        "fine-tuning": schedule if profile.finetuned is None else f"shipped: {profile.finetuned}",
+        "SVMs": f"on {profile.layer}",
+    }
 
 
 def _recall(course: Course) -> float:

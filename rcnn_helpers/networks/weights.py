@@ -154,6 +154,13 @@ def put_weights(
     module.load_state_dict({name: weights[name].to(tensor.dtype) for name, tensor in expected.items()})
 
 
+def default_weights_file(spec: NetworkSpec) -> Path:
+    """Path where the default weights of `spec` belong, whether they are there or not."""
+    if spec.shipped:
+        return data_dir() / "weights" / spec.shipped
+    return cache_dir() / "weights" / spec.url.rsplit("/", 1)[1]
+
+
 def default_weights_path(spec: NetworkSpec) -> Path:
     """Path of the default weights of `spec`; downloads them into the cache folder where they do not ship.
 
@@ -163,17 +170,15 @@ def default_weights_path(spec: NetworkSpec) -> Path:
         If the shipped file is missing, or the download fails: the message says what to fetch and where to put
         it.
     """
-    if spec.shipped:
-        path = data_dir() / "weights" / spec.shipped
-        if not path.is_file():
-            raise WeightsError(
-                f"the weights {path} that ship with the course are missing; check them out again, or "
-                "make them with `rcnn pretrain`"
-            )
+    path = default_weights_file(spec)
+    if path.is_file():
         return path
-    path = cache_dir() / "weights" / spec.url.rsplit("/", 1)[1]
-    if not path.is_file():
-        _download(spec, path)
+    if spec.shipped:
+        raise WeightsError(
+            f"the weights {path} that ship with the course are missing; check them out again, or "
+            "make them with `rcnn pretrain`"
+        )
+    _download(spec, path)
     return path
 
 
