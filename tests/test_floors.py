@@ -142,3 +142,33 @@ def test_importing_stays_light(module, heavy):
     code = f"import sys, {module}; print(*sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert heavy & set(done.stdout.split()) == set()
+
+
+# Modules that load one of HEAVY as soon as they are imported, and why that cannot wait.
+HEAVY = {"torch", "sklearn", "matplotlib", "IPython"}
+LOADS_HEAVY = {
+    "networks": "its networks are torch modules, and classes need their base",
+    "pool5": "it runs the last layers of networks",
+    "feature_store": "it keeps what networks compute",
+    "features": "it runs networks",
+    "training": "it trains networks",
+    "pretraining": "it trains networks",
+    "finetuning": "it trains networks",
+    "units": "it traces networks",
+    "box_regressors": "its class is one of scikit-learn's estimators",
+    "course": "its exercises are IPython's magics",
+}
+
+
+def test_what_is_light_stays_so():
+    """Every module but those above, imported together; OpenCV, numba and with it SciPy take 0.3 s and may come."""
+    light = sorted({part_of(path) for path in MODULES} - set(LOADS_HEAVY))
+    code = (
+        "import importlib, sys\n"
+        f"for part in {light}:\n"
+        "    importlib.import_module('rcnn_helpers.' + part)\n"
+        f"    loaded = {HEAVY} & set(sys.modules)\n"
+        "    assert not loaded, f'{part} loads {loaded}'\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr.splitlines()[-1]
