@@ -133,6 +133,26 @@ def write_tensors(path, payload: bytes) -> None:
     atomic_write(path, write)
 
 
+def read_tensors(path) -> dict[str, Any]:
+    """Arrays of a safetensors file by name, held against its checksum where it has one.
+
+    Raises
+    ------
+    StoreError
+        If the file is missing or damaged.
+    """
+    from safetensors import SafetensorError
+    from safetensors.numpy import load_file
+
+    try:
+        tensors, damaged = load_file(path), tensors_are_damaged(path)
+    except (SafetensorError, OSError, ValueError, KeyError) as error:
+        raise StoreError(f"{path} is missing or damaged ({error}); delete it and make it anew") from error
+    if damaged:
+        raise StoreError(f"{path} is damaged: its checksum is wrong; delete it and make it anew")
+    return tensors
+
+
 def tensors_are_damaged(path) -> bool:
     """Whether a safetensors file has another content than `write_tensors` gave it.
 

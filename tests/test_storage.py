@@ -263,3 +263,29 @@ def test_results_with_a_checksum_come_back_without_it(tmp_path):
     path.write_text(path.read_text().replace("0.333", "0.334"))
     with pytest.raises(StoreError, match=r"a\.json is damaged: its checksum is wrong; delete it"):
         storage.read_json(path)
+
+
+def test_tensors_are_read_or_their_file_is_named(tmp_path):
+    path = tmp_path / "a.safetensors"
+    expected = tensor_file(path, None)
+    found = storage.read_tensors(path)
+    assert sorted(found) == sorted(expected)
+    assert all(np.array_equal(found[name], value) for name, value in expected.items())
+    whole = path.read_bytes()
+    for damaged in (b"", whole[:20], whole[:-1], whole[:-1] + b"\x7f", b"text"):
+        path.write_bytes(damaged)
+        with pytest.raises(StoreError, match=r"a\.safetensors is .*damaged.*delete it"):
+            storage.read_tensors(path)
+    with pytest.raises(StoreError, match=r"b\.safetensors is missing"):
+        storage.read_tensors(tmp_path / "b.safetensors")
+
+
+@pytest.mark.parametrize("damage", [lambda c: b"", lambda c: c[:40], lambda c: c[:130] + b"\x7f" + c[131:]])
+def test_damaged_arrays_count_as_none(tmp_path, damage):
+    path = tmp_path / "a.npz"
+    np.savez(path, a=np.arange(5.0), b=np.zeros((2, 3)))
+    assert storage.read_arrays(path, ["a"])["a"].tolist() == [0, 1, 2, 3, 4]
+    assert storage.read_arrays(path, ["a", "c"]) is None
+    assert storage.read_arrays(tmp_path / "none.npz", ["a"]) is None
+    path.write_bytes(damage(path.read_bytes()))
+    assert storage.read_arrays(path, ["a", "b"]) is None

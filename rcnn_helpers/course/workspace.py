@@ -13,7 +13,7 @@ from functools import cached_property
 from pathlib import Path
 
 from rcnn_helpers import settings
-from rcnn_helpers.errors import RCNNError, SettingsError, StoreError
+from rcnn_helpers.errors import RCNNError, SettingsError
 
 # The stages in their order, and those that each notebook builds on. Up to fine-tuning (04) the notebooks look at
 # the pre-trained network, from there on at the fine-tuned one.
@@ -275,9 +275,9 @@ class Course:
         from safetensors.numpy import save
 
         from rcnn_helpers.evaluation import Detections
-        from rcnn_helpers.storage import write_tensors
+        from rcnn_helpers.storage import read_tensors, write_tensors
 
-        kept = _kept(path, _read_tensors)
+        kept = _kept(path, read_tensors)
         if kept is not None:
             return Detections(self.test.ids, self.test.classes, **kept)
         found = compute()
@@ -365,10 +365,10 @@ class Course:
         """The segmenter's label maps of the test images, a dict from image id to uint8 [H, W]."""
         from safetensors.numpy import save
 
-        from rcnn_helpers.storage import write_tensors
+        from rcnn_helpers.storage import read_tensors, write_tensors
 
         path = self._segmentation_path("segmentations")
-        kept = _kept(path, _read_tensors)
+        kept = _kept(path, read_tensors)
         if kept is None:
             found = self.segmenter.segment_dataset(
                 self.test,
@@ -468,28 +468,6 @@ def _kept(path: Path, read):
         with suppress(OSError):
             path.unlink()
         return None
-
-
-def _read_tensors(path: Path) -> dict:
-    """The arrays of a safetensors file by name.
-
-    Raises
-    ------
-    StoreError
-        If the file is damaged.
-    """
-    from safetensors import SafetensorError
-    from safetensors.numpy import load_file
-
-    from rcnn_helpers.storage import tensors_are_damaged
-
-    try:
-        tensors, damaged = load_file(path), tensors_are_damaged(path)
-    except (SafetensorError, OSError, ValueError, KeyError) as error:
-        raise StoreError(f"{path} is damaged ({error})") from error
-    if damaged:
-        raise StoreError(f"{path} is damaged: its checksum is wrong")
-    return tensors
 
 
 def _are_all_there(names, **splits: int) -> bool:

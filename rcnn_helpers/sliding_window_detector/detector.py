@@ -16,7 +16,7 @@ from rcnn_helpers import settings
 from rcnn_helpers.boxes import iou
 from rcnn_helpers.candidates import Candidates, suppress
 from rcnn_helpers.detector import LONGEST_SIDE, RCNN
-from rcnn_helpers.errors import SettingsError
+from rcnn_helpers.errors import SettingsError, StoreError
 from rcnn_helpers.evaluation import Detections
 from rcnn_helpers.feature_store import FeatureStore, choose_precision, digest_inputs
 from rcnn_helpers.images import shrink_to_fit
@@ -30,7 +30,7 @@ from rcnn_helpers.sliding_window_detector.windows import (
     pyramid,
     window_geometry,
 )
-from rcnn_helpers.storage import atomic_write
+from rcnn_helpers.storage import read_tensors, write_tensors
 
 # Windows of a picture that `fit` learns from: as many as the course has proposals.
 TRAINING_WINDOWS = 1000
@@ -334,14 +334,13 @@ def _search_key(detectors, max_per_image: int) -> str:
 
 def _best_of_image(image, detectors, max_per_image: int, folder: Path | None) -> list[dict]:
     """For each detector the columns class_index, scores and boxes of an image's best windows of each class."""
-    from safetensors.numpy import load_file, save
+    from safetensors.numpy import save
 
     path = None
     if folder is not None:
         path = folder / f"{hashlib.sha256(np.ascontiguousarray(image)).hexdigest()[:32]}.safetensors"
-    if path is not None and path.exists():
-        columns = load_file(path)
-    else:
+    columns = None if path is None else _read_columns(path)
+    if columns is None:
         columns = {}
         for number, (boxes, scores) in enumerate(_search(image, detectors, max_per_image)):
             candidates = Candidates(("image",), detectors[number].classes_, max_per_image, max_per_image)
@@ -351,12 +350,19 @@ def _best_of_image(image, detectors, max_per_image: int, folder: Path | None) ->
                 f"{name}.{number}": getattr(best, name) for name in ("class_index", "scores", "boxes")
             }
         if path is not None:
-            content = save({name: np.ascontiguousarray(column) for name, column in columns.items()})
-            atomic_write(path, lambda file: file.write(content))
+            write_tensors(path, save({name: np.ascontiguousarray(c) for name, c in columns.items()}))
     return [
         {name: columns[f"{name}.{number}"] for name in ("class_index", "scores", "boxes")}
         for number in range(len(detectors))
     ]
+
+
+def _read_columns(path: Path) -> dict[str, np.ndarray] | None:
+    """The columns kept of an image; None if there are none, or their file is damaged."""
+    try:
+        return read_tensors(path) if path.exists() else None
+    except StoreError:
+        return None
 
 
 def _search(
