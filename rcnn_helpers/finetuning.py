@@ -124,10 +124,13 @@ LABELS = {
 
 # Settings by network. The quarter T-Net's did best, of a few, on ToyVOC's val pictures after training on its train
 # pictures: it learns from so few that it has seen them often enough long before 70,000 steps. VGG-16 takes the
-# smaller batch with which the released code trains it.
+# smaller batch with which the released code trains it. SqueezeNet's averaged features are long (their mean squared
+# length is 5,200 on photographs), and a new layer's steps grow with the square of what it reads: at ten times the
+# rate they were too long, and what came back from there spoilt the features.
 SETTINGS = {
     "quarter_tnet": FinetuneSettings(steps=1200, lr=0.003, lr_drop_every=800),
     "vgg16": FinetuneSettings(batch_size=24, positives=6),
+    "squeezenet1_1": FinetuneSettings(new_layer_rate=3.0),
 }
 
 

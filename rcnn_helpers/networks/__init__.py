@@ -69,7 +69,7 @@ def load_network(
     else:
         source, tensors = _find_weights(spec, weights)
         tensors = rename(spec, tensors)
-        module = _build(spec, classes_in(spec, tensors))
+        module = _build(spec, classes_in(spec, tensors), names=tensors.keys())
         put_weights(spec, module, tensors, source)
     return Network(spec, module).to(choose_device(device))
 
@@ -82,7 +82,19 @@ def _find_weights(spec, weights):
     return str(path), read_weights(path)
 
 
-def _build(spec, n_classes):
-    """Build the module without touching the global random state."""
+def _build(spec, n_classes, names=frozenset()):
+    """Build the module without touching the global random state.
+
+    Where `names` are those of weights behind a new classifier, whose layers may be others than the original's
+    (SqueezeNet's are), it gets such a one.
+    """
     with torch.random.fork_rng(devices=[]):
-        return spec.build(n_classes)
+        module = spec.build(n_classes)
+        new = module.new_classifier(n_classes)
+    if not _tensors_of(module.classifier) <= names and _tensors_of(new) <= names:
+        module.classifier = new
+    return module
+
+
+def _tensors_of(classifier):
+    return {f"classifier.{name}" for name in classifier.state_dict()}

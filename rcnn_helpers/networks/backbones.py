@@ -27,7 +27,7 @@ class SqueezeRegionNet(RegionNet):
 
     def forward(self, x):
         """Class scores [N, C] of a batch [N, 3, S, S]; dropout is active in training mode."""
-        _, *layers = self.classifier  # the first is torchvision's dropout
+        _, *layers = self.classifier  # the first is dropout, see `shared_dropout`
         x = self._drop(self.trunk(x))
         for layer in layers:
             x = layer(x)
@@ -36,9 +36,8 @@ class SqueezeRegionNet(RegionNet):
     def new_classifier(self, n_classes):
         return nn.Sequential(
             nn.Dropout(self.dropout),
-            nn.Conv2d(512, n_classes, 1),
-            nn.ReLU(inplace=True),
             nn.AdaptiveAvgPool2d(1),
+            nn.Conv2d(512, n_classes, 1),
         )
 
 

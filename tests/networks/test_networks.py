@@ -151,10 +151,34 @@ def test_squeezenets_last_fire_module_has_13_cells_only_at_its_own_input_size(si
         assert module.trunk(torch.zeros(1, 3, side, side)).shape == (1, 512, cells, cells)
 
 
-def test_squeezenet_takes_a_new_convolutional_classifier():
+def test_squeezenet_takes_a_new_classifier_that_is_linear_in_the_averaged_map(tmp_path):
     network = load_network("squeezenet1_1", weights="random", device="cpu").with_classifier(5)
-    assert network.module(torch.randn(2, 3, 224, 224)).shape == (2, 5)
     assert network.n_classes == 5
+    crops = torch.randn(2, 3, 224, 224)
+    with torch.inference_mode():
+        average = network.module.trunk(crops).mean(dim=(2, 3))
+        last = network.module.classifier[-1]
+        expected = average @ last.weight[:, :, 0, 0].T + last.bias
+        scores = network.module(crops)
+    torch.testing.assert_close(scores, expected)
+    assert (scores < 0).any()
+
+    network.save(tmp_path / "tuned.safetensors")
+    again = load_network("squeezenet1_1", weights=tmp_path / "tuned.safetensors", device="cpu")
+    torch.testing.assert_close(again.probabilities(crops), scores.softmax(dim=1))
+    assert again.fingerprint == network.fingerprint
+
+
+def test_squeezenets_original_classifier_stays_as_torchvision_made_it(tmp_path):
+    network = load_network("squeezenet1_1", weights="random", n_classes=7, device="cpu")
+    network.save(tmp_path / "seven.safetensors")
+    again = load_network("squeezenet1_1", weights=tmp_path / "seven.safetensors", device="cpu")
+    assert [type(layer).__name__ for layer in again.module.classifier] == [
+        "Dropout",
+        "Conv2d",
+        "ReLU",
+        "AdaptiveAvgPool2d",
+    ]
 
 
 def test_the_fingerprint_changes_with_any_weight_and_with_the_name(quarter):
