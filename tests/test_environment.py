@@ -1,4 +1,4 @@
-"""environment.yml, pyproject.toml and requirements.lock describe one environment."""
+"""environment.yml, pyproject.toml, requirements.lock and the oldest versions describe one environment."""
 
 import re
 import tomllib
@@ -8,6 +8,8 @@ import pytest
 import yaml
 
 ROOT = Path(__file__).resolve().parent.parent
+LOCK = ROOT / "requirements.lock"
+OLDEST = ROOT / "tests" / "requirements-oldest.txt"
 
 # The packages the course was asked to be built on.
 REQUIRED = (
@@ -64,12 +66,16 @@ def environment() -> dict:
 
 @pytest.fixture(scope="module")
 def pins() -> dict[str, list[str]]:
-    """Versions the lock file pins, some packages once for each range of Python."""
+    return read_pins(LOCK)
+
+
+def read_pins(path: Path) -> dict[str, list[str]]:
+    """Versions that a file pins, some packages once for each range of Python."""
     pinned: dict[str, list[str]] = {}
-    for line in (ROOT / "requirements.lock").read_text(encoding="utf-8").splitlines():
+    for line in path.read_text(encoding="utf-8").splitlines():
         if line and not line.startswith((" ", "#")):
             match = re.match(r"([A-Za-z0-9-]+)==([0-9.]+)(?: ;|$)", line)
-            assert match, f"requirements.lock: {line!r} is not a pin"
+            assert match, f"{path.name}: {line!r} is not a pin"
             pinned.setdefault(match[1], []).append(match[2])
     return pinned
 
@@ -110,6 +116,17 @@ def test_every_pin_is_in_its_range(ranges, pins):
             assert version(pin) >= version(bound), f"{name}=={pin} is below {bound}; run `make lock`"
 
 
-def test_lock_names_no_registry():
-    text = (ROOT / "requirements.lock").read_text(encoding="utf-8")
+def test_the_oldest_versions_are_the_bounds(ranges):
+    """``make test-oldest`` tries what the ranges promise, not something newer that happened to fit."""
+    oldest = read_pins(OLDEST)
+    for name, bound in ranges.items():
+        assert name in oldest, f"{name} is not in {OLDEST.name}; run `make lock`"
+        pin = min(oldest[name], key=version)
+        # 4.9.0.80 is the first 4.9, and 1.11.1 the first 1.11 on offer.
+        assert f"{pin}.".startswith(f"{bound}."), f"{name}=={pin} is not the oldest {bound}; run `make lock`"
+
+
+@pytest.mark.parametrize("path", [LOCK, OLDEST], ids=lambda path: path.name)
+def test_pins_name_no_registry(path):
+    text = path.read_text(encoding="utf-8")
     assert "://" not in text and "--index" not in text
