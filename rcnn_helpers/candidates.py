@@ -23,6 +23,33 @@ def pick_boxes(boxes: np.ndarray, rows: np.ndarray, class_index: np.ndarray) -> 
     return boxes[rows] if boxes.ndim == 2 else boxes[rows, class_index]
 
 
+def best_of_image(
+    boxes: np.ndarray, scores: np.ndarray, max_per_image: int
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The best `max_per_image` regions of each class in one image.
+
+    Parameters
+    ----------
+    boxes : float32 [N, 4] or [N, C, 4]
+        See `pick_boxes`.
+    scores : float32 [N, C]
+    max_per_image : int
+
+    Returns
+    -------
+    class_index : int64 [K]
+    scores : float32 [K]
+    boxes : float32 [K, 4]
+    """
+    n_classes = scores.shape[1]
+    best = np.argsort(-scores, axis=0, kind="stable")[:max_per_image]  # [k, C]
+    class_index = np.broadcast_to(np.arange(n_classes), best.shape).ravel()
+    rows = best.ravel()
+    fires = scores[rows, class_index] > settings.NEVER_FIRES
+    rows, class_index = rows[fires], class_index[fires]
+    return class_index, scores[rows, class_index], pick_boxes(boxes, rows, class_index)
+
+
 class Candidates:
     """The best-scoring regions of each class, within the released code's two caps.
 
@@ -53,21 +80,12 @@ class Candidates:
             See `pick_boxes`.
         scores : float32 [N, C]
         """
-        best = np.argsort(-scores, axis=0, kind="stable")[: self.max_per_image]  # [K, C]
-        class_index = np.broadcast_to(np.arange(len(self.classes)), best.shape).ravel()
-        rows = best.ravel()
-        fires = scores[rows, class_index] > settings.NEVER_FIRES
-        rows, class_index = rows[fires], class_index[fires]
-        self.keep(
-            Detections(
-                self.image_ids,
-                self.classes,
-                np.full(len(rows), image_index, np.int32),
-                class_index,
-                scores[rows, class_index],
-                pick_boxes(boxes, rows, class_index),
-            )
-        )
+        self.take(image_index, *best_of_image(boxes, scores, self.max_per_image))
+
+    def take(self, image_index: int, class_index, scores, boxes) -> None:
+        """Take what `best_of_image` found in one image, here or in another process."""
+        of_image = np.full(len(class_index), image_index, np.int32)
+        self.keep(Detections(self.image_ids, self.classes, of_image, class_index, scores, boxes))
 
     def keep(self, found: Detections) -> None:
         """Take all of `found`: regions of these images and classes, of one image the best alone, as `add` does."""

@@ -14,29 +14,97 @@ What the trainings see is in `rcnn_helpers.training_regions`, how a detector is 
 """
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 import numpy as np
 
 from rcnn_helpers import settings
-from rcnn_helpers.bbox_regression import BoxRegressors, regress_within
+from rcnn_helpers.bbox_regression import regress_within
 from rcnn_helpers.boxes import as_boxes, clip
-from rcnn_helpers.candidates import Candidates, best_thresholds, pick_boxes, suppress, suppress_scores
+from rcnn_helpers.candidates import (
+    Candidates,
+    best_of_image,
+    best_thresholds,
+    pick_boxes,
+    suppress,
+    suppress_scores,
+)
 from rcnn_helpers.datasets.training_mix import fully_annotated
 from rcnn_helpers.errors import DatasetError, SettingsError
 from rcnn_helpers.evaluation import Detections, evaluate
 from rcnn_helpers.images import shrink_to_fit
 from rcnn_helpers.model_files import load_detector, save_detector
+from rcnn_helpers.proposals import LazyProposals, proposals_of, propose_dataset
+from rcnn_helpers.streaming import over_images
 from rcnn_helpers.training_regions import TrainingRegions, regression_chunks
 
 CLASSIFIERS = ("svm", "softmax")
 # Larger pictures are shrunk before detection: VOC's have at most 500 pixels a side, and features of a region
 # cost the same whatever its size.
 LONGEST_SIDE = 1000
+
+
+@dataclass(frozen=True)
+class _Prepared:
+    """What a search knows of an image before the network or the SVMs have seen it.
+
+    Attributes
+    ----------
+    boxes : float32 [N, 4]
+    height, width : int
+        Of the image.
+    image : uint8 [H, W, 3] or None
+    pool5 : float32 [N, D] or None
+        Given where the image is not.
+    """
+
+    boxes: np.ndarray
+    height: int
+    width: int
+    image: np.ndarray | None = None
+    pool5: np.ndarray | None = None
+
+
+@dataclass(frozen=True)
+class _Search:
+    """The search of `RCNN.detect_dataset`, image by image; see `streaming.over_images`."""
+
+    detector: "RCNN"
+    dataset: Any
+    proposals: Mapping | None
+    store: Any
+    regress: bool
+    max_per_image: int
+    least_score: float
+    suppress_first: bool
+
+    def prepare(self, image_id: str) -> _Prepared:
+        if self.store is None:
+            image = self.dataset.image(image_id)
+            boxes = proposals_of(self.proposals, self.dataset, image_id, image)
+            return _Prepared(boxes, *image.shape[:2], image=image)
+        regions, annotation = self.store.read(image_id), self.dataset.annotation(image_id)
+        proposed = ~regions.is_gt
+        pool5 = regions.features[proposed]
+        return _Prepared(regions.boxes[proposed], annotation.height, annotation.width, pool5=pool5)
+
+    def finish(self, prepared: _Prepared) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """The image's best regions of each class, as `best_of_image` gives them."""
+        detector, boxes, pool5 = self.detector, prepared.boxes, prepared.pool5
+        if pool5 is None:
+            pool5 = detector._pool5(prepared.image, boxes)
+        scores = detector.score_pool5(pool5)
+        if self.regress:
+            boxes = detector.regress_pool5(boxes, pool5, prepared.height, prepared.width)
+        if self.suppress_first or self.least_score > -np.inf:
+            overlap = detector.nms_iou if self.suppress_first else 1.0
+            scores = suppress_scores(boxes, scores, least_score=self.least_score, iou_threshold=overlap)
+        return best_of_image(boxes, scores, self.max_per_image)
 
 
 class RCNN:
@@ -90,7 +158,7 @@ class RCNN:
         None with the classifier ``"softmax"``.
     feature_scale_ : float
         Factor that brings the mean L2 norm of a feature of `layer` to 20; 1 with the classifier ``"softmax"``.
-    regressors_ : bbox_regression.BoxRegressors or None
+    regressors_ : box_regressors.BoxRegressors or None
         None without box regression.
     pool5_scale_ : float
         Factor that brings the mean L2 norm of a pool5 feature to 20, for `regressors_`.
@@ -98,7 +166,8 @@ class RCNN:
         Score from which on `detect` reports a class: the one with the best F1 on the training images. SVM scores
         have no scale of their own; with few positives even sure detections score below zero.
     seconds_ : dict from stage to seconds
-        Wall time of each stage of the last `fit` or `detect_dataset`.
+        Wall time of each stage of the last `fit` or `detect_dataset`. Proposals that are found while the network
+        works have no time of their own: the stage is called ``"proposals and features"`` then.
     """
 
     def __init__(
@@ -188,7 +257,7 @@ class RCNN:
 
             require_outputs(self.network, len(self.classes_))
         with self._working_folder(cache) as folder:
-            proposals = self._propose(dataset, proposals, folder, progress)
+            proposals = self._propose(dataset, proposals, folder)
             store = self.extract(dataset, proposals, store=store, cache=folder, progress=progress)
             return self.fit_store(dataset, store, progress=progress)
 
@@ -214,8 +283,7 @@ class RCNN:
             self._fit_regressors(dataset, store, progress)
         with self._timed("thresholds"):
             judged = fully_annotated(dataset)
-            unused = dict.fromkeys(judged.ids)  # the regions come from the store
-            found = self._search(judged, unused, store, regress=self.box_regression, progress=progress)
+            found = self._search(judged, None, store, regress=self.box_regression, progress=progress)
             self.thresholds_ = best_thresholds(evaluate(found, judged), self.classes_)
         return self
 
@@ -249,6 +317,8 @@ class RCNN:
             )
 
     def _fit_regressors(self, dataset, store, progress) -> None:
+        from rcnn_helpers.bbox_regression import BoxRegressors
+
         with self._timed("box regression"):
             ids = list(fully_annotated(dataset).ids)
             self.pool5_scale_ = store.feature_scale(ids, layer="pool5", seed=self.seed)
@@ -275,7 +345,7 @@ class RCNN:
                 precision=self.precision,
             )
         store.require(layer="pool5", mode=self.warp_mode, padding=self.padding)
-        with self._timed("features"):
+        with self._timed(_with_proposals("features", proposals)):
             extract_dataset(self.network, dataset, proposals, store=store, progress=progress)
         return store
 
@@ -427,11 +497,12 @@ class RCNN:
         regress = self._regresses(box_regression, regression_rounds)
         if store is not None:
             with self._working_folder(cache) as folder:
-                proposals = self._propose(dataset, proposals, folder, progress)
+                proposals = self._propose(dataset, proposals, folder)
                 self.extract(dataset, proposals, store=store, progress=progress)
         else:
-            proposals = self._propose(dataset, proposals, cache, progress)
-        with self._timed("detection"):
+            proposals = self._propose(dataset, proposals, cache)
+        stage = "detection" if store is not None else _with_proposals("detection", proposals)
+        with self._timed(stage):
             return self._search(
                 dataset,
                 proposals,
@@ -462,27 +533,13 @@ class RCNN:
         """Score the proposals of every image, keep the best within the caps, and suppress."""
         if max_total is None:
             max_total = settings.MEAN_PER_IMAGE * len(dataset.ids)
+        work = _Search(self, dataset, proposals, store, regress, max_per_image, least_score, suppress_first)
+        best = over_images(work, dataset.ids, device=self.network.device)
         candidates = Candidates(dataset.ids, self.classes_, max_per_image, max_total)
-        for index, image_id in enumerate(_progress(dataset.ids, "detecting", progress)):
-            boxes, pool5, (height, width) = self._regions(dataset, image_id, proposals[image_id], store)
-            scores = self.score_pool5(pool5)
-            if regress:
-                boxes = self.regress_pool5(boxes, pool5, height, width)
-            if suppress_first or least_score > -np.inf:
-                overlap = self.nms_iou if suppress_first else 1.0
-                scores = suppress_scores(boxes, scores, least_score=least_score, iou_threshold=overlap)
-            candidates.add(index, boxes, scores)
+        for index, found in enumerate(_progress(best, "detecting", progress, total=len(dataset.ids))):
+            candidates.take(index, *found)
         found = self._iterated(candidates.best(), dataset.image, rounds - 1, progress)
         return suppress(found, iou_threshold=self.nms_iou)
-
-    def _regions(self, dataset, image_id, boxes, store):
-        """Boxes [N, 4] and pool5 [N, D] of one image's proposals, ground truth left out, and the image's size."""
-        if store is None:
-            image, boxes = dataset.image(image_id), as_boxes(boxes)
-            return boxes, self._pool5(image, boxes), image.shape[:2]
-        regions, annotation = store.read(image_id), dataset.annotation(image_id)
-        proposed = ~regions.is_gt
-        return regions.boxes[proposed], regions.features[proposed], (annotation.height, annotation.width)
 
     def _iterated(self, found: Detections, image_of, rounds: int, progress: bool = False) -> Detections:
         """Score the boxes of `found` anew and regress them from their own features, `rounds` times (App. C)."""
@@ -542,7 +599,8 @@ class RCNN:
 
     # -- housekeeping --------------------------------------------------------------------------------------
 
-    def _propose(self, dataset, proposals, cache, progress) -> dict[str, np.ndarray]:
+    def _propose(self, dataset, proposals, cache) -> Mapping[str, np.ndarray]:
+        """The proposals given or, without any, such as are found when an image's turn comes."""
         if proposals is not None:
             missing = [image_id for image_id in dataset.ids if image_id not in proposals]
             if missing:
@@ -551,17 +609,14 @@ class RCNN:
                     "give every image an entry, an empty one if it has no boxes"
                 )
             return proposals
-        from rcnn_helpers.proposals import propose_dataset
-
-        with self._timed("proposals"):
-            return propose_dataset(
-                dataset,
-                mode=self.mode,
-                max_boxes=self.max_proposals,
-                seed=self.seed,
-                cache=None if cache is None else Path(cache) / "proposals",
-                progress=progress,
-            )
+        return propose_dataset(
+            dataset,
+            mode=self.mode,
+            max_boxes=self.max_proposals,
+            seed=self.seed,
+            cache=None if cache is None else Path(cache) / "proposals",
+            lazy=True,
+        )
 
     def _check_choices(self) -> None:
         """Refuse a layer or classifier that the network does not have."""
@@ -627,6 +682,11 @@ class RCNN:
             return
         with TemporaryDirectory(prefix="rcnn-") as folder:
             yield Path(folder)
+
+
+def _with_proposals(stage: str, proposals) -> str:
+    """Name of a stage for `RCNN.seconds_`: proposals that are found meanwhile have no time of their own."""
+    return f"proposals and {stage}" if isinstance(proposals, LazyProposals) else stage
 
 
 def _progress(items, description: str, show: bool, total: int | None = None):

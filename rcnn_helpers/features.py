@@ -4,13 +4,15 @@
 takes up where an earlier run was interrupted.
 
 Regions are warped on the device that computes, straight into a reused batch. On a CPU the warps take a tenth of
-the time of even the quarter T-Net, and the network keeps all cores busy, so they simply alternate.
+the time of even the quarter T-Net, and the network keeps all cores busy, so they simply alternate. Images are
+decoded, and proposed regions found, ahead of the network; see `rcnn_helpers.streaming`.
 """
 
 import ctypes
 import sys
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
@@ -22,7 +24,9 @@ from rcnn_helpers.errors import DatasetError, StoreError
 from rcnn_helpers.feature_store import FeatureStore, RegionFeatures, choose_precision, digest_inputs
 from rcnn_helpers.networks.network import PRECISIONS
 from rcnn_helpers.pool5 import in_precision
+from rcnn_helpers.proposals import proposals_of
 from rcnn_helpers.settings import CONTEXT_PADDING
+from rcnn_helpers.streaming import over_images
 from rcnn_helpers.warping import Warper, crop_buffer
 
 __all__ = [
@@ -213,6 +217,10 @@ def extract_dataset(
     Images whose features are there already, computed from the same pixels and boxes, are passed over; so an
     interrupted run resumes. A damaged entry is computed anew, with a warning.
 
+    With ``joblib.parallel_config`` around the call, images are spread over processes or over the workers of a
+    cluster, which must see the store's folder and the images under the same paths; see
+    `streaming.over_images`. The outcome is the same.
+
     Parameters
     ----------
     network : Network
@@ -220,6 +228,7 @@ def extract_dataset(
     dataset : VOCDataset or the like
         With ``ids``, ``image(id)`` and ``annotation(id)``.
     proposals : mapping of image id to float32 [N, 4]
+        `proposals.propose_dataset` with ``lazy=True`` gives one that is found while the network works.
     store : FeatureStore
     include_ground_truth : bool
         Put the boxes of all objects, difficult ones included, before the proposals, as the original code does.
@@ -249,46 +258,118 @@ def extract_dataset(
             f"{len(missing)} images have no proposals, the first is {missing[0]}; an image without any region "
             "needs an empty list"
         )
-    absent = [image_id for image_id in dataset.ids if not store.has(image_id)]
-    needed = store.require_space(
-        len(proposals[image_id]) + include_ground_truth * len(dataset.annotation(image_id))
-        for image_id in absent
+    work = _Extraction(network, dataset, proposals, store, include_ground_truth, batch_size)
+    _require_space(work, progress)
+    done = over_images(work, dataset.ids, device=network.device)
+    bar = tqdm(
+        done,
+        total=len(dataset.ids),
+        desc=f"features ({store.layer})",
+        unit="image",
+        disable=not progress,
     )
-    if progress and absent:
-        tqdm.write(
-            f"{len(absent)} images' {store.layer} features: up to {needed / 1e6:.0f} MB in {store.folder}"
-        )
+    for complaint in bar:
+        if complaint:
+            warnings.warn(complaint, RuntimeWarning, stacklevel=2)
+    return store
 
-    for image_id in tqdm(dataset.ids, desc=f"features ({store.layer})", unit="image", disable=not progress):
-        truth = as_boxes(dataset.annotation(image_id).boxes if include_ground_truth else [])
-        boxes = np.concatenate([truth, as_boxes(proposals[image_id])])
+
+def _require_space(work: "_Extraction", progress: bool) -> None:
+    """Refuse a disk that is too small before anything is computed, and say how much is needed."""
+    from tqdm.auto import tqdm
+
+    store = work.store
+    absent = [image_id for image_id in work.dataset.ids if not store.has(image_id)]
+    counts = [work.most_regions(image_id) for image_id in absent]
+    known = [count for count in counts if count is not None]
+    needed = store.require_space(known)
+    if progress and absent:
+        up_to = (
+            f"up to {needed / 1e6:.0f} MB" if len(known) == len(counts) else "an unknown number of regions"
+        )
+        tqdm.write(f"{len(absent)} images' {store.layer} features: {up_to} in {store.folder}")
+
+
+@dataclass(frozen=True)
+class _Prepared:
+    """What extraction knows of an image before the network has seen it.
+
+    Attributes
+    ----------
+    image_id : str
+    image : uint8 [H, W, 3] or None
+        None if the store has the image's features already.
+    boxes : float32 [N, 4]
+    is_gt : bool [N]
+    inputs : str
+        See `digest_inputs`.
+    complaint : str
+        What is wrong with the entry that the store has; empty if nothing is.
+    """
+
+    image_id: str
+    image: np.ndarray | None
+    boxes: np.ndarray
+    is_gt: np.ndarray
+    inputs: str
+    complaint: str
+
+
+@dataclass(frozen=True)
+class _Extraction:
+    """`extract_dataset`, image by image; see `streaming.over_images`."""
+
+    network: Any
+    dataset: Any
+    proposals: Mapping[str, np.ndarray]
+    store: FeatureStore
+    include_ground_truth: bool
+    batch_size: int | None
+
+    def most_regions(self, image_id: str) -> int | None:
+        """How many regions an image has at most; None if that cannot be told without finding them."""
+        if hasattr(self.proposals, "most_boxes"):
+            most = self.proposals.most_boxes(image_id)
+        else:
+            most = len(self.proposals[image_id])
+        return None if most is None else most + len(self._truth(image_id))
+
+    def _truth(self, image_id: str) -> np.ndarray:
+        return as_boxes(self.dataset.annotation(image_id).boxes if self.include_ground_truth else [])
+
+    def prepare(self, image_id: str) -> _Prepared:
+        image, truth = self.dataset.image(image_id), self._truth(image_id)
+        boxes = np.concatenate([truth, proposals_of(self.proposals, self.dataset, image_id, image)])
         is_gt = np.arange(len(boxes)) < len(truth)
-        image = dataset.image(image_id)
         inputs = digest_inputs(image, boxes, is_gt)
-        if _is_done(store, image_id, inputs):
-            continue
+        is_done, complaint = self._is_done(image_id, inputs)
+        return _Prepared(image_id, None if is_done else image, boxes, is_gt, inputs, complaint)
+
+    def _is_done(self, image_id: str, inputs: str) -> tuple[bool, str]:
+        """Whether the store has sound features of these inputs; and what is wrong with a damaged entry."""
+        try:
+            return self.store.has(image_id, inputs), ""
+        except StoreError as error:
+            return False, f"{error}. Computing it anew."
+
+    def finish(self, prepared: _Prepared) -> str:
+        """Compute and store the features of an image; returns its complaint."""
+        if prepared.image is None:
+            return ""
+        store = self.store
         features = extract(
-            network,
-            image,
-            boxes,
+            self.network,
+            prepared.image,
+            prepared.boxes,
             layers=(store.layer,),
             mode=store.mode,
             padding=store.padding,
             fill=store.fill,
-            batch_size=batch_size,
+            batch_size=self.batch_size,
             precision=store.precision,
         )[store.layer]
-        store.write(image_id, boxes, features, is_gt=is_gt, inputs=inputs)
-    return store
-
-
-def _is_done(store: FeatureStore, image_id: str, inputs: str) -> bool:
-    """Whether the store has sound features of these inputs; a damaged entry counts as absent, with a warning."""
-    try:
-        return store.has(image_id, inputs)
-    except StoreError as error:
-        warnings.warn(f"{error}. Computing it anew.", RuntimeWarning, stacklevel=3)
-        return False
+        store.write(prepared.image_id, prepared.boxes, features, is_gt=prepared.is_gt, inputs=prepared.inputs)
+        return prepared.complaint
 
 
 def _require_same_network(network, store: FeatureStore) -> None:

@@ -3,6 +3,7 @@
 >>> boxes = propose(image)                                        # selective search, fast mode
 >>> boxes = propose(image, "sliding_window", max_boxes=2000)
 >>> proposals = propose_dataset(dataset, max_boxes=2000, cache="cache")
+>>> proposals = propose_dataset(dataset, max_boxes=2000, cache="cache", lazy=True)   # each when asked for
 """
 
 import hashlib
@@ -15,9 +16,18 @@ import numpy as np
 from rcnn_helpers.boxes import as_boxes, clip, unique
 from rcnn_helpers.errors import DatasetError
 from rcnn_helpers.proposals import random_boxes, selective_search, sliding_window
-from rcnn_helpers.storage import atomic_write
+from rcnn_helpers.storage import atomic_write, sha256
+from rcnn_helpers.streaming import SentOnce, is_spread
 
-__all__ = ["METHODS", "propose", "propose_dataset", "random_boxes", "selective_search", "sliding_window"]
+__all__ = [
+    "METHODS",
+    "LazyProposals",
+    "propose",
+    "propose_dataset",
+    "random_boxes",
+    "selective_search",
+    "sliding_window",
+]
 
 # Raise this when a change of the code changes the boxes: it is part of the names of cached files.
 _CACHE_VERSION = 2
@@ -94,11 +104,12 @@ def propose_dataset(
     method="selective_search",
     max_boxes: int | None = None,
     seed: int = 0,
-    n_jobs: int = 2,
+    n_jobs: int | None = None,
     cache: str | Path | None = None,
+    lazy: bool = False,
     progress: bool = True,
     **options,
-) -> dict[str, np.ndarray]:
+) -> Mapping[str, np.ndarray]:
     """Propose boxes for every image of a data set.
 
     Parameters
@@ -108,19 +119,23 @@ def propose_dataset(
         As for `propose`; a dict holds boxes of your own.
     max_boxes, seed, **options
         As for `propose`.
-    n_jobs : int
-        Images worked on at a time. The work is done in threads unless ``joblib.parallel_config`` says otherwise.
+    n_jobs : int, optional
+        Images worked on at a time: by default by two threads, or by whatever ``joblib.parallel_config`` says,
+        processes or a cluster.
     cache : path-like, optional
         Folder in which every image's boxes are kept, so that an interrupted run resumes where it stopped. Boxes
-        are found again only if nothing that decides them has changed: the method, its options, the data set's
-        folder, and the image file's date. Of a function only its name is known: empty the folder when you change
-        it.
+        are found again only if something that decides them has changed: the method, its options, the data set's
+        folder, or the bytes of the image's file. Of a function only its name is known: empty the folder when you
+        change it.
+    lazy : bool
+        Find no boxes now, but those of each image when they are asked for: memory then holds the boxes of no
+        more images than are worked on, where a dict of 2,000 boxes an image takes 32 KB an image.
     progress : bool
         Show a progress bar.
 
     Returns
     -------
-    dict from image id to float32 [N, 4]
+    dict from image id to float32 [N, 4], or LazyProposals
         In the order of ``dataset.ids``.
     """
     from joblib import Parallel, delayed
@@ -133,58 +148,159 @@ def propose_dataset(
                 f"no boxes are given for {len(missing)} of {len(dataset.ids)} images, the first is {missing[0]}; "
                 "give an empty array to an image without boxes"
             )
-    folder = None
-    if cache is not None:
-        folder = Path(cache) / _cache_key(dataset, method, max_boxes, seed, options)
-    work = (
-        delayed(_propose_one)(
-            dataset,
-            image_id,
-            method[image_id] if isinstance(method, Mapping) else method,
-            max_boxes,
-            seed,
-            folder,
-            options,
-        )
-        for image_id in dataset.ids
-    )
+    proposals = LazyProposals(dataset, method, max_boxes=max_boxes, seed=seed, cache=cache, **options)
+    if lazy:
+        return proposals
+    if n_jobs is None and not is_spread():
+        n_jobs = 2
+    sent = SentOnce(proposals)
+    work = (delayed(_boxes_of)(sent, image_id) for image_id in dataset.ids)
     found = Parallel(n_jobs=n_jobs, prefer="threads", return_as="generator")(work)
     bar = tqdm(found, total=len(dataset.ids), desc="proposals", unit="image", disable=not progress)
     return dict(zip(dataset.ids, bar, strict=True))
 
 
-def _propose_one(dataset, image_id, method, max_boxes, seed, folder, options) -> np.ndarray:
-    """Return one image's boxes, from its file in `folder` where that is up to date."""
-    if folder is None:
-        return propose(dataset.image(image_id), method, max_boxes=max_boxes, seed=seed, **options)
-    path = folder / f"{image_id}.npy"
-    if _is_up_to_date(path, dataset, image_id):
-        boxes = _read_boxes(path)
-        if boxes is not None:
-            return boxes
-    boxes = propose(dataset.image(image_id), method, max_boxes=max_boxes, seed=seed, **options)
-    atomic_write(path, lambda file: np.save(file, boxes, allow_pickle=False))
-    return boxes
+def _boxes_of(sent: SentOnce, image_id: str) -> np.ndarray:
+    return sent.value[image_id]
 
 
-def _is_up_to_date(path: Path, dataset, image_id: str) -> bool:
-    if not path.exists():
-        return False
-    if not hasattr(dataset, "image_path"):
-        return True
-    return path.stat().st_mtime_ns >= Path(dataset.image_path(image_id)).stat().st_mtime_ns
+class LazyProposals(Mapping):
+    """The boxes of a data set's images, each found when it is asked for.
+
+    Made by `propose_dataset` with ``lazy=True``. With a cache, boxes are found once and then read from there;
+    without one they are found anew each time. Membership, length and the ids take no work.
+
+    Parameters
+    ----------
+    dataset, method, max_boxes, seed, cache, **options
+        As for `propose_dataset`.
+    """
+
+    def __init__(self, dataset, method="selective_search", *, max_boxes=None, seed=0, cache=None, **options):
+        self.dataset = dataset
+        self.method = method
+        self.max_boxes = max_boxes
+        self.seed = seed
+        self.options = options
+        self.folder = None
+        if cache is not None:
+            self.folder = Path(cache) / _cache_key(dataset, method, max_boxes, seed, options)
+        self._ids = dict.fromkeys(dataset.ids)
+
+    def __len__(self) -> int:
+        return len(self._ids)
+
+    def __iter__(self):
+        return iter(self._ids)
+
+    def __contains__(self, image_id) -> bool:
+        return image_id in self._ids
+
+    def __repr__(self) -> str:
+        return f"LazyProposals of {self.dataset!r}, {'not cached' if self.folder is None else self.folder}"
+
+    def __getitem__(self, image_id: str) -> np.ndarray:
+        """Boxes of one image, float32 [N, 4]; KeyError if it is not in the data set."""
+        return self.of_image(image_id)
+
+    def of_image(self, image_id: str, image: np.ndarray | None = None) -> np.ndarray:
+        """The same; with the image at hand, uint8 [H, W, 3], it is not read once more."""
+        if image_id not in self._ids:
+            raise KeyError(image_id)
+        if self.folder is None:
+            return self._find(image_id, image)
+        path = self.path(image_id)
+        boxes = self._read_up_to_date(path, image_id)
+        if boxes is None:
+            image_digest = self._image_digest(
+                image_id
+            )  # first: should the file change now, the seal is broken
+            boxes = self._find(image_id, image)
+            _write_boxes(path, boxes, image_digest)
+        return boxes
+
+    def path(self, image_id: str) -> Path:
+        """The file in the cache that an image's boxes are kept in."""
+        return self.folder / f"{image_id}.npy"
+
+    def most_boxes(self, image_id: str) -> int | None:
+        """How many boxes an image has at most, without finding them; None where nothing is known."""
+        if isinstance(self.method, Mapping):
+            return len(self.method[image_id])
+        return self.max_boxes
+
+    def _find(self, image_id: str, image: np.ndarray | None) -> np.ndarray:
+        method = self.method[image_id] if isinstance(self.method, Mapping) else self.method
+        image = self.dataset.image(image_id) if image is None else image
+        return propose(image, method, max_boxes=self.max_boxes, seed=self.seed, **self.options)
+
+    def _read_up_to_date(self, path: Path, image_id: str) -> np.ndarray | None:
+        """Cached boxes of the image as it is now; None if there are none, or the file is damaged."""
+        if not path.exists():
+            return None
+        boxes, seal = _read_sealed(path)
+        if boxes is None:
+            return None
+        if seal:
+            return boxes if seal == _seal(boxes, self._image_digest(image_id)) else None
+        # Written before boxes were sealed. The dates of the files tell less, but more than nothing.
+        image = self._image_path(image_id)
+        newer = image is not None and image.stat().st_mtime_ns > path.stat().st_mtime_ns
+        return None if newer else boxes
+
+    def _image_path(self, image_id: str) -> Path | None:
+        return Path(self.dataset.image_path(image_id)) if hasattr(self.dataset, "image_path") else None
+
+    def _image_digest(self, image_id: str) -> str:
+        """Digest of the bytes of the image's file; empty for images that are in no file, or cannot be read."""
+        path = self._image_path(image_id)
+        try:
+            return "" if path is None else sha256(path)
+        except OSError:
+            return ""
+
+
+def proposals_of(proposals: Mapping, dataset, image_id: str, image: np.ndarray) -> np.ndarray:
+    """Boxes of an image of `dataset` that is at hand, float32 [N, 4]; `proposals` need not read it again."""
+    if isinstance(proposals, LazyProposals) and proposals.dataset is dataset:
+        return proposals.of_image(image_id, image)
+    return as_boxes(proposals[image_id])
+
+
+def _write_boxes(path: Path, boxes: np.ndarray, image_digest: str) -> None:
+    """Write an array file and, behind its end, a seal of the boxes and of the image they are from."""
+
+    def write(file):
+        np.save(file, boxes, allow_pickle=False)
+        file.write(_seal(boxes, image_digest))
+
+    atomic_write(path, write)
+
+
+def _seal(boxes: np.ndarray, image_digest: str) -> bytes:
+    """SHA-256 of boxes and the digest of their image, 32 bytes."""
+    digest = hashlib.sha256(image_digest.encode())
+    digest.update(np.ascontiguousarray(boxes, dtype=np.float32))
+    return digest.digest()
 
 
 def _read_boxes(path: Path) -> np.ndarray | None:
     """Read cached boxes; None if the file is damaged, so that the boxes are made again."""
+    return _read_sealed(path)[0]
+
+
+def _read_sealed(path: Path) -> tuple[np.ndarray | None, bytes]:
+    """Read cached boxes, None if the file is damaged, and the seal behind them, empty in files of old."""
     try:
         with open(path, "rb") as file:
             if file.read(8) != _NPY_1_0:
-                return None
-        # Mapped first: that holds what the header promises against the file's size before memory is taken.
-        return np.array(as_boxes(np.load(path, allow_pickle=False, mmap_mode="r")))
+                return None, b""
+            # Mapped first: that holds what the header promises against the file's size before memory is taken.
+            mapped = np.load(path, allow_pickle=False, mmap_mode="r")
+            file.seek(mapped.offset + mapped.nbytes)
+            return np.array(as_boxes(mapped)), file.read()
     except Exception:  # whatever a damaged file makes NumPy raise, even a tokenizer's error
-        return None
+        return None, b""
 
 
 def _cache_key(dataset, method, max_boxes, seed, options) -> str:

@@ -122,24 +122,100 @@ def test_the_cache_knows_what_decides_the_boxes(tmp_path):
         assert found["1"].tolist() == given
 
 
-def test_a_newer_image_or_another_folder_is_searched_again(tmp_path):
+@pytest.fixture
+def folder(tmp_path):
+    """A folder with the file of image 1."""
     folder = tmp_path / "images"
     folder.mkdir()
-    (folder / "1.jpg").touch()
+    (folder / "1.jpg").write_bytes(b"picture")
+    return folder
+
+
+@pytest.mark.parametrize("seconds", [-1000, 0, 1000])
+def test_another_picture_of_the_same_name_is_searched_again_whatever_its_date(tmp_path, folder, seconds):
     dataset = FakeFolder(["1"], folder)
-    for reads in (1, 1):
+    for _ in range(2):
         propose_dataset(dataset, method=whole_image, cache=tmp_path / "cache", progress=False)
-        assert len(dataset.reads) == reads
+    assert len(dataset.reads) == 1
+    date = (folder / "1.jpg").stat().st_mtime + seconds
+    (folder / "1.jpg").write_bytes(b"another")
+    os.utime(folder / "1.jpg", (date, date))
+    for _ in range(2):
+        propose_dataset(dataset, method=whole_image, cache=tmp_path / "cache", progress=False)
+    assert len(dataset.reads) == 2
+
+
+def test_the_same_picture_copied_again_is_not_searched_again(tmp_path, folder):
+    dataset = FakeFolder(["1"], folder)
+    propose_dataset(dataset, method=whole_image, cache=tmp_path / "cache", progress=False)
     later = (folder / "1.jpg").stat().st_mtime + 1000
     os.utime(folder / "1.jpg", (later, later))
     propose_dataset(dataset, method=whole_image, cache=tmp_path / "cache", progress=False)
-    assert len(dataset.reads) == 2
+    assert len(dataset.reads) == 1
+
+
+def test_caches_made_before_boxes_were_sealed_still_serve(tmp_path, folder):
+    """Their files end with the array; all they can be judged by is their date."""
+    dataset = FakeFolder(["1"], folder)
+    propose_dataset(dataset, method=whole_image, cache=tmp_path / "cache", progress=False)
+    (file,) = tmp_path.rglob("*.npy")
+    np.save(file, np.array([[1, 2, 3, 4]], np.float32))
+    found = propose_dataset(dataset, method=whole_image, cache=tmp_path / "cache", progress=False)
+    assert found["1"].tolist() == [[1, 2, 3, 4]]
+    later = file.stat().st_mtime + 1000
+    os.utime(folder / "1.jpg", (later, later))
+    found = propose_dataset(dataset, method=whole_image, cache=tmp_path / "cache", progress=False)
+    assert found["1"].tolist() == [[0, 0, 80, 60]]
+
+
+def test_another_folder_is_searched_again(tmp_path, folder):
     other = tmp_path / "others"
     other.mkdir()
-    (other / "1.jpg").touch()
-    moved = FakeFolder(["1"], other)
-    propose_dataset(moved, method=whole_image, cache=tmp_path / "cache", progress=False)
-    assert len(moved.reads) == 1
+    (other / "1.jpg").write_bytes(b"picture")
+    for place in (folder, other):
+        dataset = FakeFolder(["1"], place)
+        propose_dataset(dataset, method=whole_image, cache=tmp_path / "cache", progress=False)
+        assert len(dataset.reads) == 1
+
+
+def test_any_flipped_bit_of_cached_boxes_is_found(tmp_path, folder):
+    dataset = FakeFolder(["1"], folder)
+    expected = propose_dataset(dataset, method=whole_image, cache=tmp_path / "cache", progress=False)["1"]
+    (file,) = tmp_path.rglob("*.npy")
+    sound = file.read_bytes()
+    for at in range(128, len(sound)):  # the coordinates and the seal; NumPy's header is 128 bytes of text
+        file.write_bytes(sound[:at] + bytes([sound[at] ^ 4]) + sound[at + 1 :])
+        found = propose_dataset(dataset, method=whole_image, cache=tmp_path / "cache", progress=False)["1"]
+        np.testing.assert_array_equal(found, expected)
+        assert file.read_bytes() == sound
+
+
+def test_lazy_boxes_are_found_when_asked_for(tmp_path):
+    dataset = FakeDataset([str(i) for i in range(4)])
+    eager = propose_dataset(dataset, max_boxes=10, seed=2, progress=False)
+    dataset.reads.clear()
+    for cache, reads in ((tmp_path, ["2"]), (None, ["2", "2"])):
+        lazy = propose_dataset(dataset, max_boxes=10, seed=2, cache=cache, lazy=True)
+        assert list(lazy) == dataset.ids and len(lazy) == 4 and "3" in lazy and "4" not in lazy
+        assert lazy.most_boxes("1") == 10
+        assert dataset.reads == []
+        for _ in range(2):
+            np.testing.assert_array_equal(lazy["2"], eager["2"])
+        assert dataset.reads == reads
+        with pytest.raises(KeyError):
+            lazy["4"]
+        dataset.reads.clear()
+
+
+def test_lazy_and_eager_boxes_share_a_cache(tmp_path):
+    dataset = FakeDataset(["1", "2"])
+    lazy = propose_dataset(dataset, max_boxes=5, cache=tmp_path, lazy=True)
+    expected = dict(lazy)
+    dataset.reads.clear()
+    eager = propose_dataset(dataset, max_boxes=5, cache=tmp_path, progress=False)
+    assert dataset.reads == []
+    for image_id, boxes in eager.items():
+        np.testing.assert_array_equal(boxes, expected[image_id])
 
 
 @pytest.mark.parametrize("damage", [b"", b"\x93NUMPY", b"garbage", pickle.dumps([1])])
