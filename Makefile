@@ -3,6 +3,10 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
+# CPU=1 leaves out what PyTorch needs on Linux for NVIDIA's GPUs, 5 GB. Its build without them is in an index of its
+# own, which PyTorch's installation page names: make course CPU=1 PIP_EXTRA_INDEX_URL=...
+CPU    ?=
+PINS   := $(if $(CPU),$(VENV)/requirements-cpu.txt,requirements.lock)
 # The oldest versions that pyproject.toml allows, in an environment of their own on the oldest Python.
 OLDEST_PYTHON ?= python3.11
 OLDEST        := .venv-oldest
@@ -24,7 +28,8 @@ help:  ## list these commands
 $(READY): requirements.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is needed; name one with: make PYTHON=/path/to/python3.12 ..."; exit 1; }
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.lock
+	$(if $(CPU),grep -vE '^(cuda|nvidia|triton)' requirements.lock > $(PINS))
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r $(PINS)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps -e .
 	@touch $(READY)
 
