@@ -29,7 +29,8 @@ from pathlib import Path
 
 import numpy as np
 
-from rcnn_helpers.datasets.voc import Annotation, read_annotation
+from rcnn_helpers.datasets.annotated_images import AnnotatedImages, Annotation, subset_ids
+from rcnn_helpers.datasets.voc import read_annotation
 from rcnn_helpers.errors import AnnotationError, DatasetError
 from rcnn_helpers.images import read_image
 
@@ -66,7 +67,7 @@ _CLASS_FILES = ("data/map_det.txt", "map_det.txt", "data/meta_det.mat", "meta_de
 _SUFFIXES = (".JPEG", ".jpeg", ".jpg", ".JPG", ".png")
 
 
-class ILSVRCDataset:
+class ILSVRCDataset(AnnotatedImages):
     """A part of ILSVRC's detection images, with the same methods as `VOCDataset`.
 
     Parameters
@@ -109,6 +110,8 @@ class ILSVRCDataset:
     to `leave_out`.
     """
 
+    _size_remedy = "give its id to leave_out"
+
     def __init__(
         self,
         root,
@@ -124,37 +127,27 @@ class ILSVRCDataset:
             raise DatasetError(
                 f"width is {width}; images are at least a pixel wide (None leaves them as they are)"
             )
-        self.root, self.split, self.width = Path(root), split, width
+        root, self.width = Path(root), width
         self.part = next((part for part in PARTS if split.startswith(part)), None)
         if self.part is None:
             raise DatasetError(f"the split is {split!r}; its name begins with one of {', '.join(PARTS)}")
-        if not self.root.is_dir():
+        if not root.is_dir():
             raise DatasetError(
                 f"there is no folder {root}; name the one that ILSVRC's archives were unpacked in"
             )
-        self._images = _first_folder(self.root, _LAYOUTS, self.part)
-        self._annotations_folder = _first_folder(self.root, _ANNOTATIONS, self.part)
+        self._images = _first_folder(root, _LAYOUTS, self.part)
+        self._annotations_folder = _first_folder(root, _ANNOTATIONS, self.part)
         if self._images is None and self._annotations_folder is None:
             looked_for = ", ".join(name.format(part=self.part) for name in (*_LAYOUTS, *_ANNOTATIONS))
             raise DatasetError(
                 f"{root} holds no images and no annotations of {self.part}: looked for {looked_for}"
             )
-        path = _find_class_file(self.root) if classes_file is None else Path(classes_file)
+        path = _find_class_file(root) if classes_file is None else Path(classes_file)
         self.names = {} if path is None else read_class_names(path)
         self._given_classes = None if classes is None else tuple(classes)
-        listed = _split_ids(self.root, split) if list_file is None else _read_list(Path(list_file))
+        listed = _split_ids(root, split) if list_file is None else _read_list(Path(list_file))
         left_out = set(leave_out)
-        self.ids = [image_id for image_id in listed if image_id not in left_out]
-        self._annotations: dict[str, Annotation] = {}
-
-    def __len__(self) -> int:
-        return len(self.ids)
-
-    def __repr__(self) -> str:
-        return f"ILSVRCDataset({str(self.root)!r}, {self.split!r}): {len(self)} images"
-
-    def __getstate__(self) -> dict:
-        return {**self.__dict__, "_annotations": {}}
+        super().__init__(root, split, (image_id for image_id in listed if image_id not in left_out))
 
     @cached_property
     def classes(self) -> tuple[str, ...]:
@@ -163,12 +156,6 @@ class ILSVRCDataset:
         if self.names:
             return tuple(self.names.values())
         return tuple(sorted({name for image_id in self.ids for name in self.annotation(image_id).names}))
-
-    def class_index(self, name: str) -> int:
-        """Place of the class `name` in `classes`; DatasetError if it is none of them."""
-        if name not in self.classes:
-            raise DatasetError(f"{name!r} is not one of the {len(self.classes)} classes of {self.root}")
-        return self.classes.index(name)
 
     def gives_negatives(self, image_id: str) -> bool:
         """Whether all objects of all classes are annotated: in val and test they are, in train not (sec. 4.1)."""
@@ -198,16 +185,7 @@ class ILSVRCDataset:
         AnnotationError
             If it is not of the size its annotation says.
         """
-        image = read_image(self.image_path(image_id))
-        if self._annotation_path(image_id) is not None:
-            annotation = self.annotation(image_id)
-            if _size_at(self.width, *image.shape[:2]) != (annotation.height, annotation.width):
-                raise AnnotationError(
-                    f"{self._annotation_path(image_id)} is not for an image of {image.shape[1]} x "
-                    f"{image.shape[0]} pixels, which {self.image_path(image_id)} has; give {image_id!r} to "
-                    "leave_out"
-                )
-        return _resized(image, self.width)
+        return _resized(super().image(image_id), self.width)
 
     def annotation(self, image_id: str) -> Annotation:
         """The annotation of an image, with boxes where they are at `width`; read once and kept.
@@ -219,35 +197,21 @@ class ILSVRCDataset:
         AnnotationError
             If it is missing in val, not public as for test, or malformed.
         """
-        if image_id not in self._annotations:
-            self._annotations[image_id] = self._read_annotation(image_id)
-        return self._annotations[image_id]
-
-    def boxes_of(self, image_id: str, name: str, *, include_difficult: bool = True) -> np.ndarray:
-        """Boxes of the objects of one class in one image, float32 [N, 4]."""
-        annotation = self.annotation(image_id)
-        wanted = np.array([found == name for found in annotation.names], dtype=bool)
-        if not include_difficult:
-            wanted &= ~annotation.difficult
-        return annotation.boxes[wanted]
+        return super().annotation(image_id)
 
     def subset(self, which) -> "ILSVRCDataset":
         """The same with fewer images and the same classes: the first so many, or those of the ids given."""
-        ids = self.ids[:which] if isinstance(which, (int, np.integer)) else list(which)
-        known = set(self.ids)
-        missing = [image_id for image_id in ids if image_id not in known]
-        if missing:
-            raise DatasetError(f"{missing[0]!r} is not among the images of {self!r}")
-        if not ids:
-            raise DatasetError("a subset of no images is empty; ask for at least one")
         smaller = object.__new__(ILSVRCDataset)
-        smaller.__dict__.update(self.__dict__, ids=ids, _given_classes=self.classes)
+        smaller.__dict__.update(self.__dict__, ids=subset_ids(self, which), _given_classes=self.classes)
         return smaller
 
     def _annotation_path(self, image_id: str) -> Path | None:
         if self._annotations_folder is None:
             return None
         return _find_file(self._annotations_folder, image_id, (".xml",))
+
+    def _size_of(self, image: np.ndarray) -> tuple[int, int]:
+        return _size_at(self.width, *image.shape[:2])
 
     def _read_annotation(self, image_id: str) -> Annotation:
         path = self._annotation_path(image_id)

@@ -16,7 +16,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from rcnn_helpers.datasets.voc import Annotation
+from rcnn_helpers.datasets.annotated_images import Annotation, subset_ids
 from rcnn_helpers.errors import DatasetError
 
 
@@ -172,15 +172,8 @@ class ValPlusTrain:
 
     def subset(self, which) -> "ValPlusTrain":
         """The same with fewer images: the first so many, or those of the ids given."""
-        ids = self.ids[:which] if isinstance(which, (int, np.integer)) else list(which)
-        known = set(self.ids)
-        missing = [image_id for image_id in ids if image_id not in known]
-        if not ids:
-            raise DatasetError("a subset of no images is empty; ask for at least one")
-        if missing:
-            raise DatasetError(f"{missing[0]!r} is not among the images of {self!r}")
         smaller = copy.copy(self)
-        smaller.ids = ids
+        smaller.ids = subset_ids(self, which)
         return smaller
 
     def _of(self, image_id: str):

@@ -16,7 +16,7 @@ there is an error that names the file, what was found and what to do, never a si
 import math
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path, PurePosixPath
 from xml.etree.ElementTree import Element, ParseError, SubElement, indent, tostring
 
@@ -25,8 +25,9 @@ import numpy as np
 from defusedxml.common import DefusedXmlException
 
 from rcnn_helpers.boxes import clip, from_voc, to_voc
+from rcnn_helpers.datasets.annotated_images import AnnotatedImages, Annotation, subset_ids
 from rcnn_helpers.errors import AnnotationError, DatasetError
-from rcnn_helpers.images import read_image, read_index_image, write_index_image
+from rcnn_helpers.images import read_index_image, write_index_image
 from rcnn_helpers.storage import atomic_write
 
 VOC_CLASSES = (
@@ -60,39 +61,6 @@ IMAGE_SUFFIXES = (".jpg", ".jpeg", ".JPG", ".JPEG", ".png", ".PNG")
 # A box that sticks out by at most this many pixels is cut off at the border: tools that count from 0 write
 # xmin = 0, and rounding adds another fraction. More than that means wrong boxes or the wrong image.
 _BORDER_TOLERANCE = 1.0
-
-
-@dataclass(frozen=True)
-class Annotation:
-    """What is known about the objects of one image.
-
-    Attributes
-    ----------
-    image_id : str
-    height, width : int
-        Size of the image in pixels.
-    boxes : float32 array of shape [N, 4]
-        Half-open boxes ``(x1, y1, x2, y2)``, 0-based, inside the image.
-    names : tuple of N str
-        Class of each object.
-    difficult, truncated, occluded : bool arrays of shape [N]
-        `difficult` objects count neither for nor against a detector.
-    poses : tuple of N str
-        ``"Left"``, ``"Frontal"`` and so on, or ``"Unspecified"``.
-    """
-
-    image_id: str
-    height: int
-    width: int
-    boxes: np.ndarray
-    names: tuple[str, ...]
-    difficult: np.ndarray
-    truncated: np.ndarray
-    occluded: np.ndarray
-    poses: tuple[str, ...]
-
-    def __len__(self) -> int:
-        return len(self.names)
 
 
 def read_annotation(path) -> Annotation:
@@ -230,7 +198,7 @@ def write_mask(path, mask) -> None:
     write_index_image(path, mask, palette=palette())
 
 
-class VOCDataset:
+class VOCDataset(AnnotatedImages):
     """A split of a folder in PASCAL VOC layout.
 
     Parameters
@@ -263,22 +231,12 @@ class VOCDataset:
     Without ``JPEGImages`` all but the pictures can be had: evaluating results needs nothing else.
     """
 
+    _size_remedy = "if it was labelled before its EXIF rotation was applied, remove the EXIF orientation"
+
     def __init__(self, root, split: str = "trainval", *, classes=None, ids=None):
-        self.root = _find_root(Path(root))
-        self.split = split
-        self.ids = list(_read_split(self.root, split) if ids is None else ids)
+        root = _find_root(Path(root))
+        super().__init__(root, split, _read_split(root, split) if ids is None else ids)
         self._classes = None if classes is None else _checked_classes(classes)
-        self._annotations: dict[str, Annotation] = {}
-
-    def __len__(self) -> int:
-        return len(self.ids)
-
-    def __repr__(self) -> str:
-        return f"VOCDataset({str(self.root)!r}, {self.split!r}): {len(self)} images"
-
-    def __getstate__(self) -> dict:
-        # Worker processes get the data set with every task; they read the few annotations they need.
-        return {**self.__dict__, "_annotations": {}}
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -286,12 +244,6 @@ class VOCDataset:
             found = {name for image_id in self.ids for name in self._annotation_or_nothing(image_id)}
             self._classes = VOC_CLASSES if found <= set(VOC_CLASSES) else tuple(sorted(found))
         return self._classes
-
-    def class_index(self, name: str) -> int:
-        """Place of the class `name` in `classes`; DatasetError if it is none of them."""
-        if name not in self.classes:
-            raise DatasetError(f"{name!r} is not a class of {self.root}; it has {', '.join(self.classes)}")
-        return self.classes.index(name)
 
     def image_path(self, image_id: str) -> Path:
         """Path of an image, whichever of `IMAGE_SUFFIXES` it has; DatasetError if there is none."""
@@ -308,46 +260,6 @@ class VOCDataset:
             f"there is no image {image_id!r} in {folder} (looked for {', '.join(IMAGE_SUFFIXES)}); "
             f"add it or remove it from the list {self.split!r}"
         )
-
-    def image(self, image_id: str) -> np.ndarray:
-        """Read an image, uint8 [H, W, 3].
-
-        Raises
-        ------
-        DatasetError, ImageError
-            If it is missing or cannot be read.
-        AnnotationError
-            If it is not of the size its annotation says, as then the boxes are those of another picture.
-        """
-        path = self.image_path(image_id)
-        image = read_image(path)
-        if self._annotation_path(image_id).is_file():
-            annotation = self.annotation(image_id)
-            if image.shape[:2] != (annotation.height, annotation.width):
-                raise AnnotationError(
-                    f"{self._annotation_path(image_id)} is for an image of {annotation.width} x "
-                    f"{annotation.height} pixels, but {path} is {image.shape[1]} x {image.shape[0]} when upright; "
-                    "if it was labelled before its EXIF rotation was applied, remove the EXIF orientation"
-                )
-        return image
-
-    def annotation(self, image_id: str) -> Annotation:
-        """The annotation of an image, read once and kept; AnnotationError if it is missing or malformed."""
-        if image_id not in self._annotations:
-            found = read_annotation(self._annotation_path(image_id))
-            # An id may name a subfolder, which the file's own name does not tell.
-            self._annotations[image_id] = (
-                found if found.image_id == image_id else replace(found, image_id=image_id)
-            )
-        return self._annotations[image_id]
-
-    def boxes_of(self, image_id: str, name: str, *, include_difficult: bool = True) -> np.ndarray:
-        """Boxes of the objects of one class in one image, float32 [N, 4]."""
-        annotation = self.annotation(image_id)
-        wanted = np.array([found == name for found in annotation.names], dtype=bool)
-        if not include_difficult:
-            wanted &= ~annotation.difficult
-        return annotation.boxes[wanted]
 
     def segmentation(self, image_id: str) -> tuple[np.ndarray, np.ndarray]:
         """Masks of an image, both uint8 [H, W]: class of each pixel and object of each pixel.
@@ -387,22 +299,21 @@ class VOCDataset:
         which : int or sequence of str
             The first so many images (all, if there are fewer), or the ids of some.
         """
-        if isinstance(which, (int, np.integer)):
-            if which < 1:
-                raise DatasetError(f"a subset of {which} images is empty; ask for at least one")
-            ids = self.ids[:which]
-        else:
-            ids = list(which)
-            known = set(self.ids)
-            missing = [image_id for image_id in ids if image_id not in known]
-            if missing:
-                raise DatasetError(f"{missing[0]!r} is not among the images of {self!r}")
-        smaller = VOCDataset(self.root, self.split, classes=self.classes, ids=ids)
+        smaller = VOCDataset(self.root, self.split, classes=self.classes, ids=subset_ids(self, which))
         smaller._annotations = self._annotations
         return smaller
 
-    def _annotation_path(self, image_id: str) -> Path:
+    def _annotation_path(self, image_id: str) -> Path | None:
+        path = self._expected_annotation(image_id)
+        return path if path.is_file() else None
+
+    def _expected_annotation(self, image_id: str) -> Path:
         return self.root / "Annotations" / f"{image_id}.xml"
+
+    def _read_annotation(self, image_id: str) -> Annotation:
+        found = read_annotation(self._expected_annotation(image_id))
+        # An id may name a subfolder, which the file's own name does not tell.
+        return found if found.image_id == image_id else replace(found, image_id=image_id)
 
     def _annotation_or_nothing(self, image_id: str) -> tuple[str, ...]:
         """Names of the objects of an image; none where the data set has no annotations at all."""

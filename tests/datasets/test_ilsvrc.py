@@ -200,7 +200,7 @@ def test_what_is_missing_is_named(root, tmp_path):
 def test_an_annotation_of_another_size_is_refused(root):
     dataset = ILSVRCDataset(root, "val")
     dataset._annotation_path(FIRST).write_text(xml(250, 130), encoding="utf-8")
-    with pytest.raises(AnnotationError, match="is not for an image of 250 x 100"):
+    with pytest.raises(AnnotationError, match="500 x 260 pixels, but .* is 500 x 200 when upright; give its"):
         dataset.image(FIRST)
 
 

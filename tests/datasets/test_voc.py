@@ -451,8 +451,9 @@ class TestVOCDataset:
         assert dataset.subset(1).classes == ("cat", "dog")
         with pytest.raises(DatasetError, match="'000009' is not among"):
             dataset.subset(["000009"])
-        with pytest.raises(DatasetError, match="at least one"):
-            dataset.subset(0)
+        for none in (0, -1, []):
+            with pytest.raises(DatasetError, match="at least one"):
+                dataset.subset(none)
 
     @pytest.mark.parametrize("suffix", [".jpg", ".jpeg", ".JPG", ".JPEG", ".png", ".PNG"])
     def test_suffixes(self, folder, suffix):
