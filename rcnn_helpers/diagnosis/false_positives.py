@@ -37,6 +37,7 @@ from functools import cached_property
 import numpy as np
 from numba import njit
 
+from rcnn_helpers.diagnosis.arguments import check_type, class_number, judged
 from rcnn_helpers.diagnosis.similar import SimilarClasses, similar_classes
 from rcnn_helpers.errors import SettingsError
 from rcnn_helpers.evaluation import (
@@ -44,8 +45,6 @@ from rcnn_helpers.evaluation import (
     EvaluationResult,
     GroundTruth,
     average_precision,
-    collect_ground_truth,
-    evaluate,
 )
 from rcnn_helpers.settings import MATCH_IOU
 
@@ -134,7 +133,7 @@ class Diagnosis:
 
     def ranked(self, name: str) -> np.ndarray:
         """Rows of the detections of class `name` that are not ignored, best score first, int64 [P]."""
-        self._check_class(name)
+        class_number(name, self.classes)
         return self.evaluation.curves[name].detection
 
     def rows(self, name: str | None = None, fp_type: str | None = None, limit: int | None = None):
@@ -155,17 +154,11 @@ class Diagnosis:
         int64 array of shape [K]
         """
         if fp_type is None:
-            wanted = self.outcome == "fp"
-        elif fp_type in FP_TYPES:
-            wanted = self.fp_type == fp_type
-        elif fp_type in _OUTCOMES:
-            wanted = self.outcome == fp_type
-        else:
-            kinds = ", ".join(FP_TYPES + _OUTCOMES)
-            raise SettingsError(f"unknown type of detection {fp_type!r}; choose one of {kinds}")
+            fp_type = "fp"
+        check_type(fp_type, FP_TYPES + _OUTCOMES)
+        wanted = self.fp_type == fp_type if fp_type in FP_TYPES else self.outcome == fp_type
         if name is not None:
-            self._check_class(name)
-            wanted &= self.detections.class_index == self.classes.index(name)
+            wanted &= self.detections.class_index == class_number(name, self.classes)
         return self._by_score[wanted[self._by_score]][:limit]
 
     def missed(self, name: str | None = None, limit: int | None = None) -> np.ndarray:
@@ -189,7 +182,7 @@ class Diagnosis:
         make a miss less surprising, are not in `GroundTruth`; `object_attributes` has them.
         """
         if name is not None:
-            self._check_class(name)
+            class_number(name, self.classes)
         searched = self.classes if name is None else (name,)
         of_class = np.isin(self.truth.class_index, [self.truth.classes.index(name) for name in searched])
         rows = np.flatnonzero(of_class & ~self.truth.difficult & (self.found_by < 0))
@@ -252,12 +245,6 @@ class Diagnosis:
             share[of_class] = np.searchsorted(sizes, areas[of_class]) / max(len(sizes) - 1, 1)
         return share
 
-    def _check_class(self, name):
-        if name not in self.classes:
-            raise SettingsError(
-                f"class {name!r} was not searched for; choose one of {', '.join(self.classes[:30])}"
-            )
-
 
 def diagnose(
     detections: Detections,
@@ -290,14 +277,14 @@ def diagnose(
     DatasetError
         If a detection lies in an image, or is of a class, that the data set does not have.
     SettingsError
-        If `background_iou` is not greater than 0 and at most `match_iou`.
+        If `background_iou` is not greater than 0 and at most `match_iou`, or detections and data set are
+        exchanged.
     """
     if not 0 < background_iou <= match_iou:
         raise SettingsError(
             f"background_iou is {background_iou}; it must be greater than 0 and at most match_iou ({match_iou})"
         )
-    truth = dataset if isinstance(dataset, GroundTruth) else collect_ground_truth(dataset)
-    evaluation = evaluate(detections, truth, metric=metric, match_iou=match_iou)
+    truth, evaluation = judged(detections, dataset, metric=metric, match_iou=match_iou)
     similar = similar_classes(truth.classes) if similar is None else similar.for_classes(truth.classes)
     best_iou, best_object = _overlaps_by_relation(detections, truth, similar.matrix)
 

@@ -49,6 +49,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numba import njit
 
+from rcnn_helpers.diagnosis.arguments import check_type, class_number, judged
 from rcnn_helpers.diagnosis.false_positives import BACKGROUND_IOU, FP_TYPES
 from rcnn_helpers.errors import SettingsError
 from rcnn_helpers.evaluation import (
@@ -56,8 +57,6 @@ from rcnn_helpers.evaluation import (
     EvaluationResult,
     GroundTruth,
     average_precision,
-    collect_ground_truth,
-    evaluate,
 )
 from rcnn_helpers.settings import MATCH_IOU
 
@@ -134,13 +133,11 @@ class TideResult:
         limit : int, optional
             At most so many.
         """
-        if error_type is not None and error_type not in DETECTION_TYPES:
-            raise SettingsError(
-                f"{error_type!r} is no type of false positive; choose one of {', '.join(DETECTION_TYPES)}"
-            )
+        if error_type is not None:
+            check_type(error_type, DETECTION_TYPES)
         wanted = self.types != "" if error_type is None else self.types == error_type
         if name is not None:
-            wanted = wanted & (self.detections.class_index == _number(name, self.detections.classes))
+            wanted = wanted & (self.detections.class_index == class_number(name, self.detections.classes))
         rows = np.flatnonzero(wanted)
         return rows[np.argsort(-self.detections.scores[rows], kind="stable")][:limit]
 
@@ -148,7 +145,7 @@ class TideResult:
         """Rows in `truth` of the objects of type Miss, of the class `name` only if given; the largest first."""
         wanted = self.missed
         if name is not None:
-            wanted = wanted & (self.truth.class_index == _number(name, self.truth.classes))
+            wanted = wanted & (self.truth.class_index == class_number(name, self.truth.classes))
         rows = np.flatnonzero(wanted)
         width, height = (self.truth.boxes[rows, 2:] - self.truth.boxes[rows, :2]).T
         return rows[np.argsort(-width * height, kind="stable")][:limit]
@@ -206,17 +203,11 @@ def tide(
     SettingsError
         If `background_iou` is not below `match_iou`, or detections and data set are exchanged.
     """
-    if not isinstance(detections, Detections):
-        raise SettingsError(
-            f"tide was given a {type(detections).__name__} where detections belong; "
-            "the detections come first, the data set second"
-        )
     if not 0 <= background_iou < match_iou:
         raise SettingsError(
             f"background_iou is {background_iou}; it must be at least 0 and less than match_iou, {match_iou}"
         )
-    truth = dataset if isinstance(dataset, GroundTruth) else collect_ground_truth(dataset)
-    evaluation = evaluate(detections, truth, metric=metric, match_iou=match_iou)
+    truth, evaluation = judged(detections, dataset, metric=metric, match_iou=match_iou)
     own, other = _overlaps(detections, truth)
     types = _types(evaluation.outcomes, own.iou, other.iou, match_iou, background_iou)
     right = evaluation.outcomes == "tp"
@@ -464,9 +455,3 @@ def _place(names, other_names):
     """Positions in `other_names` of `names`, -1 for a name that is not there."""
     position = {name: i for i, name in enumerate(other_names)}
     return np.array([position.get(name, -1) for name in names], dtype=np.int64)
-
-
-def _number(name, classes):
-    if name not in classes:
-        raise SettingsError(f"there is no class {name!r} here; choose one of {', '.join(classes)}")
-    return classes.index(name)

@@ -286,7 +286,7 @@ def test_rows_of_a_type_best_first(scene):
     assert result.rows("cat").tolist() == [2, 0]
     assert result.rows("cat", "Bkg").tolist() == [0]
     assert result.rows(limit=1).tolist() == [1]
-    with pytest.raises(SettingsError, match="'Miss' is no type of false positive"):
+    with pytest.raises(SettingsError, match="unknown type of detection 'Miss'; choose one of Cls, Loc"):
         result.rows(error_type="Miss")
     with pytest.raises(SettingsError, match="no class 'cow'"):
         result.rows("cow")
