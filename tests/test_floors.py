@@ -59,7 +59,7 @@ FLOORS = (
         "sliding_window_detector",
         "widgets",
     ),
-    ("course", "claims", "ablation"),
+    ("course", "claims", "ablation", "planning", "cost_measurement"),
     ("cli",),
 )
 FLOOR_OF = {part: number for number, parts in enumerate(FLOORS, start=1) for part in parts}

@@ -22,6 +22,7 @@ from rcnn_helpers.cli import (
     diagnosis,
     fine_tuning,
     many_classes,
+    plan,
     proposals,
     redundancy,
     segmentation,
@@ -81,6 +82,7 @@ def _parser() -> argparse.ArgumentParser:
         redundancy,
         claims,
         course,
+        plan,
     ):
         group.add(commands)
     return parser
