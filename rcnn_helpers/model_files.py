@@ -129,7 +129,7 @@ def _fill(detector, header, arrays: "_Arrays") -> None:
 
 
 class _Arrays:
-    """The arrays of a model file, each checked for its shape when taken."""
+    """The arrays of a model file, each checked for its shape and its numbers when taken."""
 
     def __init__(self, path, detector, tensors):
         self.path, self.detector, self.tensors = path, detector, tensors
@@ -141,6 +141,12 @@ class _Arrays:
             raise ModelError(
                 f"{self.path}: {name} has shape {list(array.shape)}, but {len(detector.classes_)} classes on "
                 f"{detector.network.name}'s {detector.layer} need {list(shape)}; train the detector again"
+            )
+        # The threshold of a class that is never reported is infinite.
+        if np.isnan(array).any() or (name != "thresholds" and np.isinf(array).any()):
+            raise ModelError(
+                f"{self.path}: {name} holds NaN or infinity; the file is damaged or training diverged: "
+                "train the detector again"
             )
         return array
 

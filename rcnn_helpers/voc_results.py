@@ -25,6 +25,11 @@ from rcnn_helpers.storage import atomic_write, make_folder
 # Split names have no underscore where nothing else tells split and class apart.
 _FILE_NAME = re.compile(r"(comp[^_]*)_det_(?P<split>[^_]+)_(?P<name>.+)\.txt(\.gz)?")
 
+# Lines of detections shrink to a quarter or so; a file that unpacks to more than this many times its size, and
+# more than the slack, is none of ours.
+_MOST_UNPACKED = 20
+_SLACK = 1_000_000
+
 
 def read_voc_results(
     folder,
@@ -172,10 +177,11 @@ def _class_in(match, classes):
 
 def _read_file(path):
     """Image ids (list of str) and float64 [N, 5] of score and box, one row a line."""
-    opener = gzip.open if path.suffix == ".gz" else open
     try:
-        with opener(path, "rt", encoding="ascii") as file:
-            lines = file.read().splitlines()
+        if path.suffix == ".gz":
+            lines = _unpacked(path).decode("ascii").splitlines()
+        else:
+            lines = path.read_text(encoding="ascii").splitlines()
     except (OSError, EOFError, zlib.error, UnicodeDecodeError) as error:
         raise DatasetError(f"{path} cannot be read ({error}); it may be damaged: copy it again") from error
     while lines and not lines[-1].strip():
@@ -190,6 +196,19 @@ def _read_file(path):
     except ValueError:
         raise _first_bad_line(path, lines) from None
     return [parts[0] for parts in fields], values
+
+
+def _unpacked(path) -> bytes:
+    """Content of a gzipped file, unless it is a bomb: a small file that unpacks to gigabytes."""
+    most = _SLACK + _MOST_UNPACKED * path.stat().st_size
+    with gzip.open(path) as file:
+        content = file.read(most + 1)
+    if len(content) > most:
+        raise DatasetError(
+            f"{path} unpacks to more than {most / 1e6:.0f} MB, far more than lines of detections can; "
+            "if you trust it, unpack it yourself"
+        )
+    return content
 
 
 def _first_bad_line(path, lines):

@@ -7,6 +7,7 @@ build tensors and containers and nothing else), and Caffe's ``.caffemodel``.
 import hashlib
 import pickle
 import re
+import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -64,6 +65,7 @@ def _read_safetensors(path):
 
 
 def _read_state_dict(path):
+    _refuse_compressed(path)
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
@@ -92,6 +94,25 @@ def _read_state_dict(path):
             "save model.state_dict() instead"
         )
     return {name.removeprefix("module."): tensor for name, tensor in content.items()}
+
+
+def _refuse_compressed(path):
+    """PyTorch never compresses what it saves; a file that is packed could unpack to any size."""
+    if not zipfile.is_zipfile(path):
+        return  # of PyTorch's older format, or no such file at all
+    try:
+        with zipfile.ZipFile(path) as archive:
+            packed = [entry for entry in archive.infolist() if entry.compress_type != zipfile.ZIP_STORED]
+    except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError) as error:
+        raise WeightsError(
+            f"{path} is damaged or no PyTorch file ({_first_line(error)}); fetch or write it again"
+        ) from None
+    if packed:
+        megabytes = sum(entry.file_size for entry in packed) / 1e6
+        raise WeightsError(
+            f"{path} was not opened: it is compressed, which PyTorch's files never are, and would unpack to "
+            f"{megabytes:.0f} MB. Save a plain state dict with torch.save(model.state_dict(), ...)"
+        )
 
 
 def _first_line(error):

@@ -89,6 +89,8 @@ def load_segmenter(make, path, *, device: str | None = None):
             f"{path} has regressors of shape {list(regressors.coef_.shape)}, but {expected[0]} classes on "
             f"{segmenter.features} {segmenter.layer} need {list(expected)}; train it again"
         )
+    if not (np.isfinite(regressors.coef_).all() and np.isfinite(regressors.intercept_).all()):
+        raise ModelError(f"{path} holds NaN or infinity; it is damaged or training diverged: train it again")
     regressors.n_features_in_ = dim
     segmenter.regressors_ = regressors
     return segmenter
