@@ -13,7 +13,9 @@ from pathlib import Path
 import psutil
 
 ROOT = Path(__file__).resolve().parent.parent
-START_SECONDS = 180  # on a machine that has much else to do
+# On a machine that has much else to do.
+START_SECONDS = 180
+ANSWER_SECONDS = 60
 STOP_SECONDS = 15
 
 
@@ -137,7 +139,7 @@ class LabServer:
         data = None if body is None else json.dumps(body).encode()
         headers = {"Authorization": f"token {self.token}"}
         request = urllib.request.Request(self.address + path, data=data, method=method, headers=headers)
-        with urllib.request.urlopen(request, timeout=20) as answer:
+        with urllib.request.urlopen(request, timeout=ANSWER_SECONDS) as answer:
             text = answer.read()
         return json.loads(text) if text else None
 

@@ -9,9 +9,7 @@ from pathlib import Path
 
 import psutil
 import pytest
-from lab_server import START_SECONDS, LabServer
-
-pytestmark = pytest.mark.slow
+from lab_server import ANSWER_SECONDS, START_SECONDS, LabServer
 
 # Python names each of these before it happens, in every process that finds this file: the server and the kernels.
 WATCHER = """
@@ -30,7 +28,7 @@ def write_down(event, arguments):
 
 sys.addaudithook(write_down)
 """
-QUIET_SECONDS = 10
+QUIET_SECONDS = 5
 
 
 @pytest.fixture(scope="module")
@@ -88,7 +86,7 @@ def listening(server: LabServer) -> list:
 
 def answer(server: LabServer, path: str, headers: dict[str, str] | None = None) -> http.client.HTTPResponse:
     """Answer to a GET with these headers and no others; redirections are not followed."""
-    connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=20)
+    connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=ANSWER_SECONDS)
     try:
         connection.request("GET", path, headers=headers or {})
         response = connection.getresponse()
