@@ -11,6 +11,7 @@ replaces its own sections and leaves the others as they are, so that the file ca
 
 import datetime
 import json
+import math
 import os
 import platform
 import statistics
@@ -144,7 +145,9 @@ def _format(value):
 
 
 def _plain(value):
-    """A value as JSON knows it, floats to four digits."""
+    """A value as JSON knows it: floats to four digits, null for one that is not finite."""
     if hasattr(value, "item"):
         value = value.item()
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
     return float(f"{value:.4g}") if isinstance(value, float) else value
