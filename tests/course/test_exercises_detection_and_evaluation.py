@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from scipy.integrate import trapezoid
 
 from rcnn_helpers.boxes import iou
 from rcnn_helpers.course.exercises.detection_and_evaluation import (
@@ -199,7 +200,7 @@ def matching_worst_first(boxes, scores, objects):
 
 
 def ap_by_trapezes(recall, precision):
-    return float(np.trapezoid(precision, recall)) if len(recall) else 0.0
+    return float(trapezoid(precision, recall)) if len(recall) else 0.0
 
 
 def ap_of_101_points(recall, precision):
