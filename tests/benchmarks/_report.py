@@ -22,6 +22,7 @@ from importlib import metadata
 from pathlib import Path
 
 FILE_VARIABLE = "RCNN_BENCHMARKS"
+PASSED_OVER = 3
 _PACKAGES = ("numpy", "torch", "numba", "opencv-python", "scikit-learn")
 
 
@@ -68,6 +69,12 @@ def report(title: str, rows: list[dict], *, name: str | None = None) -> None:
     if path := os.environ.get(FILE_VARIABLE):
         script = Path(sys.argv[0])
         keep(Path(path), name or script.stem.removeprefix("bench_"), section(title, rows))
+
+
+def pass_over(reason: str) -> None:
+    """End with the status that says: nothing is wrong, but something to measure with is missing."""
+    print(reason)
+    sys.exit(PASSED_OVER)
 
 
 def section(title: str, rows: list[dict]) -> dict:

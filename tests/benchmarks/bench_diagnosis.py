@@ -8,9 +8,10 @@ left out of the time.
 
 With RCNN_REAL_DATA naming the folder of the real data, the same on the YOLO detections of VOC 2007's test set.
 
-Run: python tests/benchmarks/bench_diagnosis.py
+Run: python tests/benchmarks/bench_diagnosis.py [--detections 500000]
 """
 
+import argparse
 import os
 from pathlib import Path
 
@@ -222,8 +223,15 @@ def real_rows(folder):
 
 
 def main():
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--detections", type=int, default=500_000, help="synthetic ones")
+    options = parser.parse_args()
     rng = np.random.default_rng(0)
-    truth, detections = synthetic(rng, n_images=4952, n_classes=20, n_objects=12_000, n_detections=500_000)
+    truth, detections = synthetic(
+        rng, n_images=4952, n_classes=20, n_objects=12_000, n_detections=options.detections
+    )
     truth = GroundTruth(**(vars(truth) | {"difficult": rng.random(len(truth)) < 0.15}))
     rows = compare("synthetic", detections, truth, attributes_at_random(rng, truth))
     real = os.environ.get("RCNN_REAL_DATA")

@@ -4,9 +4,10 @@ pycocotools gets the same objects (none ``difficult``, which it treats otherwise
 recalls and no cap on detections. Its matching falls back on the second-best object where the best is taken, so
 its AP may be higher by a little. Time for building the data structures of either side is left out.
 
-Run: python tests/benchmarks/bench_evaluation.py
+Run: python tests/benchmarks/bench_evaluation.py [--detections 50000,500000]
 """
 
+import argparse
 import contextlib
 import io
 
@@ -99,9 +100,14 @@ def coco_evaluation(truth, detections):
 
 
 def main():
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--detections", default="50000,500000", help="how many; several, separated by commas")
+    options = parser.parse_args()
     rng = np.random.default_rng(0)
     rows = []
-    for n_detections in (50_000, 500_000):
+    for n_detections in map(int, options.detections.split(",")):
         truth, detections = synthetic(
             rng, n_images=4952, n_classes=20, n_objects=12_000, n_detections=n_detections
         )

@@ -21,6 +21,8 @@ import sys
 import venv
 from pathlib import Path
 
+from _report import pass_over
+
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("NUMBA_NUM_THREADS", "1")
 
@@ -37,9 +39,9 @@ def main() -> None:
         subprocess.run(command, check=True)
         return
     if not Path(_peer_python()).exists():
-        sys.exit(f"{ENVIRONMENT} is missing; make it with: python {sys.argv[0]} --set-up")
+        pass_over(f"{ENVIRONMENT.name} is missing; make it with: python {sys.argv[0]} --set-up")
     if not options.voc:
-        sys.exit("name a folder in VOC layout with --voc, or set RCNN_REAL_DATA")
+        pass_over("name a folder in VOC layout with --voc, or set RCNN_REAL_DATA")
     _compare(options)
 
 

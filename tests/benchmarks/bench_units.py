@@ -178,13 +178,13 @@ def main():
     rows = [speed(name, arguments.regions, arguments.images, arguments.rounds, device) for name in names]
     report(f"Index of all pool5 units, per image, on {device}, {torch.get_num_threads()} threads", rows)
     rows = [lists_only(name, arguments.images, arguments.rounds) for name in names]
-    report("The lists alone, per image, beside a suppression for each unit", rows)
+    report("The lists alone, per image, beside a suppression for each unit", rows, name="units_lists")
     rows = [
         {"network": name, "regions": 1000 * n_images, "peak MB": peak_memory(name, n_images)}
         for name in names
         for n_images in (10, 20, 40)
     ]
-    report("Peak memory of the process", rows)
+    report("Peak memory of the process", rows, name="units_memory")
 
 
 if __name__ == "__main__":
