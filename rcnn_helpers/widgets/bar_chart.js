@@ -7,20 +7,10 @@ export function reached(key, now, count) {
   if (key === "Home") return 0;
   if (key === "End") return count - 1;
   if (!(key in STEPS)) return null;
-  return Math.min(Math.max(now + STEPS[key], 0), count - 1);
-}
-
-function initialize({ model }) {
-  model.set("alive", true);
-  model.save_changes();
+  return clamp(now + STEPS[key], 0, count - 1);
 }
 
 function render({ model, el }) {
-  const add = (parent, tag, name) => {
-    const node = document.createElement(tag);
-    node.className = name;
-    return parent.appendChild(node);
-  };
   const chart = add(el, "div", "rcnn-bars");
   chart.tabIndex = 0;
   chart.setAttribute("role", "listbox");
@@ -85,14 +75,7 @@ function render({ model, el }) {
   chart.addEventListener("click", click);
   chart.addEventListener("keydown", press);
 
-  const shown = { bars: showBars, selected: showSelected, label: showLabel };
-  for (const [name, show] of Object.entries(shown)) {
-    model.on(`change:${name}`, show);
-    show();
-  }
-  return () => {
-    for (const [name, show] of Object.entries(shown)) model.off(`change:${name}`, show);
-  };
+  return follow(model, { bars: showBars, selected: showSelected, label: showLabel });
 }
 
 export default { initialize, render };

@@ -1,15 +1,13 @@
 """A bar chart whose bars can be chosen by mouse, finger or keyboard."""
 
-from pathlib import Path
-
 import anywidget
 import numpy as np
 import traitlets
 
 from rcnn_helpers.drawing import rgb, write
 from rcnn_helpers.errors import DisplayError
+from rcnn_helpers.widgets.scripts import script, style
 
-_HERE = Path(__file__).parent
 _BAR_WIDTH, _GAP, _HEIGHT, _LINE = 64, 20, 150, 22  # pixels of the static picture
 
 
@@ -30,8 +28,8 @@ class BarChart(anywidget.AnyWidget):
         Set by the browser once it has loaded the script; False where nothing can be drawn.
     """
 
-    _esm = _HERE / "bar_chart.js"
-    _css = _HERE / "bar_chart.css"
+    _esm = script("bar_chart")
+    _css = style("bar_chart")
 
     bars = traitlets.List(traitlets.Dict()).tag(sync=True)
     selected = traitlets.Unicode().tag(sync=True)

@@ -4,8 +4,6 @@ const HANDLES = ["nw", "n", "ne", "e", "se", "s", "sw", "w"];
 const ARROWS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
 const SMALLEST_DRAWN = 3; // pixels on the screen; a shorter drag was meant as a click
 
-const clamp = (value, low, high) => Math.min(Math.max(value, low), high);
-
 // Two sides in order, at least one pixel apart, inside 0..length; as BoxCanvas._put_inside does it.
 function ordered(one, other, length) {
   const start = clamp(Math.min(one, other), 0, length - 1);
@@ -24,17 +22,7 @@ export function changed([x1, y1, x2, y2], part, dx, dy, width, height) {
   return [left, top, right, bottom];
 }
 
-function initialize({ model }) {
-  model.set("alive", true);
-  model.save_changes();
-}
-
 function render({ model, el }) {
-  const add = (parent, tag, name) => {
-    const node = document.createElement(tag);
-    node.className = name;
-    return parent.appendChild(node);
-  };
   const stage = add(el, "div", "rcnn-canvas");
   stage.tabIndex = 0;
   stage.setAttribute("role", "application");
@@ -126,13 +114,9 @@ function render({ model, el }) {
   stage.addEventListener("pointercancel", end);
   stage.addEventListener("keydown", press);
 
-  const shown = { image: showImage, label: showLabel, outlines: showOutlines, box: showBox };
-  for (const [name, show] of Object.entries(shown)) {
-    model.on(`change:${name}`, show);
-    show();
-  }
+  const stop = follow(model, { image: showImage, label: showLabel, outlines: showOutlines, box: showBox });
   return () => {
-    for (const [name, show] of Object.entries(shown)) model.off(`change:${name}`, show);
+    stop();
     URL.revokeObjectURL(picture.src);
   };
 }

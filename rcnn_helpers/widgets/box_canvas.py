@@ -1,14 +1,12 @@
 """A picture with one box on it that is drawn, dragged and resized by mouse, finger or keyboard."""
 
-from pathlib import Path
-
 import anywidget
 import numpy as np
 import traitlets
 
 from rcnn_helpers.boxes import clip
+from rcnn_helpers.widgets.scripts import script, style
 
-_HERE = Path(__file__).parent
 SIDES = ("x1", "y1", "x2", "y2")
 
 
@@ -34,8 +32,8 @@ class BoxCanvas(anywidget.AnyWidget):
         Set by the browser once it has loaded the script; False where nothing can be drawn.
     """
 
-    _esm = _HERE / "box_canvas.js"
-    _css = _HERE / "box_canvas.css"
+    _esm = script("box_canvas")
+    _css = style("box_canvas")
 
     image = traitlets.Bytes().tag(sync=True)
     width = traitlets.Int(1).tag(sync=True)

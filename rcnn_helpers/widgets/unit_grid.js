@@ -8,8 +8,6 @@ const STEPS = {
 };
 const TURNS = { PageDown: 1, PageUp: -1, "+": 1, "-": -1 };
 
-const clamp = (value, low, high) => Math.min(Math.max(value, low), high);
-
 // The cell that a key leads to from cell number `now`; where there is none, the same.
 export function reached(key, now, columns, count) {
   const [down, right] = STEPS[key];
@@ -19,17 +17,7 @@ export function reached(key, now, columns, count) {
   return next >= 0 && next < count ? next : across;
 }
 
-function initialize({ model }) {
-  model.set("alive", true);
-  model.save_changes();
-}
-
 function render({ model, el }) {
-  const add = (parent, tag, name) => {
-    const node = document.createElement(tag);
-    node.className = name;
-    return parent.appendChild(node);
-  };
   const stage = add(el, "div", "rcnn-units");
   const picture = add(stage, "img", "");
   picture.alt = ""; // the cells say it
@@ -116,16 +104,12 @@ function render({ model, el }) {
   }
   grid.addEventListener("keydown", press);
 
-  const shown = {
+  const stop = follow(model, {
     image: showImage, label: showWords, hint: showWords,
     columns: showCells, rows: showCells, cells: showCells, chosen: showChosen, framed: showChosen,
-  };
-  for (const [name, show] of Object.entries(shown)) {
-    model.on(`change:${name}`, show);
-    show();
-  }
+  });
   return () => {
-    for (const [name, show] of Object.entries(shown)) model.off(`change:${name}`, show);
+    stop();
     URL.revokeObjectURL(picture.src);
   };
 }

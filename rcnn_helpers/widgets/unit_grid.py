@@ -1,11 +1,9 @@
 """Cells in rows and columns, one of which is chosen by mouse, finger or keyboard."""
 
-from pathlib import Path
-
 import anywidget
 import traitlets
 
-_HERE = Path(__file__).parent
+from rcnn_helpers.widgets.scripts import script, style
 
 
 class UnitGrid(anywidget.AnyWidget):
@@ -39,8 +37,8 @@ class UnitGrid(anywidget.AnyWidget):
         Set by the browser once it has loaded the script; False where nothing can be drawn.
     """
 
-    _esm = _HERE / "unit_grid.js"
-    _css = _HERE / "unit_grid.css"
+    _esm = script("unit_grid")
+    _css = style("unit_grid")
 
     cells = traitlets.List(traitlets.Dict()).tag(sync=True)
     columns = traitlets.Int(1, min=1).tag(sync=True)

@@ -1,9 +1,8 @@
 """A widget's script on a page of its own, without JupyterLab and without Python behind it."""
 
 import contextlib
-import importlib.resources
 
-FOLDER = importlib.resources.files("rcnn_helpers.widgets")
+from rcnn_helpers.widgets import scripts
 
 # Makes window.model, which keeps values and listeners as anywidget's does, and renders the widget on it. Tests
 # find window.script (the module), sent (how often changes were saved) and outside (keys that it let through).
@@ -46,5 +45,4 @@ def empty_page(browser, *, width: int, height: int):
 
 def render(page, name: str, values: dict, picture: bytes = b"") -> None:
     """Render the widget whose script and style are called `name`, with the values its model has at first."""
-    script, style = ((FOLDER / f"{name}.{kind}").read_text("utf-8") for kind in ("js", "css"))
-    page.evaluate(BEGIN, [script, style, values, list(picture)])
+    page.evaluate(BEGIN, [scripts.script(name), scripts.style(name), values, list(picture)])

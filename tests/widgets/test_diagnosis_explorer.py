@@ -1,7 +1,5 @@
 """What the explorer of a diagnosis shows and says; its chart's script is tests/browser's."""
 
-import importlib.resources
-
 import numpy as np
 import pytest
 
@@ -151,11 +149,3 @@ def test_drawn_bars_are_as_high_as_their_values_and_the_chosen_one_is_framed():
     black = (picture == 0).all(axis=2).sum()
     assert (draw_bars(BARS, "neither") == 0).all(axis=2).sum() < black - 300
     assert np.array_equal(draw_bars([], ""), draw_bars([], "a"))
-
-
-def test_the_script_is_shipped_and_short():
-    folder = importlib.resources.files("rcnn_helpers.widgets")
-    script = (folder / "bar_chart.js").read_text(encoding="utf-8")
-    assert len(script.splitlines()) < 120
-    assert (folder / "bar_chart.css").is_file()
-    assert "http" not in script, "nothing is loaded from elsewhere"
