@@ -98,3 +98,21 @@ def lab(browser, server, screenshots):
     yield opened
     context.close()
     server.shut_down_kernels()
+
+
+@pytest.fixture
+def explorers_of(lab, notebooks):
+    """Writes cells to a notebook, runs it, and returns the explorers on its page."""
+
+    def run(name: str, cells) -> list:
+        code_cells = [nbformat.v4.new_code_cell(code.strip()) for code in cells]
+        kernel = {"name": "python3", "display_name": "Python 3 (ipykernel)", "language": "python"}
+        notebook = nbformat.v4.new_notebook(cells=code_cells, metadata={"kernelspec": kernel})
+        nbformat.write(notebook, notebooks / name)
+        lab.open(name)
+        lab.run_all()
+        lab.check_health()
+        return lab.explorers()
+
+    yield run
+    lab.check_health()

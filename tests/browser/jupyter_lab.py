@@ -332,6 +332,15 @@ class ExplorerOnPage:
         labels = self.output.locator(".widget-label").all_text_contents()
         return f"the widget with {', '.join(filter(None, labels))}"
 
+    def words(self) -> str:
+        """What it says last to whoever cannot see it."""
+        return self.output.locator("[role=status]").last.text_content()
+
+    def wait_for_words(self, wanted: str) -> None:
+        assert self.notebook.wait(lambda: wanted in self.words(), ANSWER_SECONDS), (
+            f"{wanted!r} is not said, but {self.words()!r}"
+        )
+
     def move_by_key(self, handle: Locator) -> float:
         """Press an arrow key until the picture changes; return the milliseconds from key to picture."""
         handle.focus()

@@ -3,7 +3,6 @@
 The screenshots go to the folder named by RCNN_SCREENSHOTS: look at them after a change.
 """
 
-import nbformat
 import pytest
 from jupyter_lab import picture_bytes
 
@@ -34,24 +33,9 @@ CELLS = (DIAGNOSIS, 'widgets.DiagnosisExplorer(pictures, diagnoses, among=float(
 
 
 @pytest.fixture
-def explorer(lab, notebooks):
-    """The explorer on the page of a notebook that was run."""
-    cells = [nbformat.v4.new_code_cell(code.strip()) for code in CELLS]
-    kernel = {"name": "python3", "display_name": "Python 3 (ipykernel)", "language": "python"}
-    nbformat.write(nbformat.v4.new_notebook(cells=cells, metadata={"kernelspec": kernel}), notebooks / NAME)
-    lab.open(NAME)
-    lab.run_all()
-    lab.check_health()
-    [found] = lab.explorers()
-    yield found
-    lab.check_health()
-
-
-def wait_for_words(lab, explorer, wanted):
-    said = explorer.output.locator("[role=status]").last
-    assert lab.wait(lambda: wanted in said.text_content(), 20), (
-        f"{wanted!r} is not in {said.text_content()!r}"
-    )
+def explorer(explorers_of):
+    [found] = explorers_of(NAME, CELLS)
+    return found
 
 
 def test_bars_are_clicked_and_walked_over_by_keys(lab, explorer):
@@ -64,27 +48,27 @@ def test_bars_are_clicked_and_walked_over_by_keys(lab, explorer):
 
     before = picture_bytes(explorer.picture)
     options.nth(0).click()
-    wait_for_words(lab, explorer, "of tp (right)")
+    explorer.wait_for_words("of tp (right)")
     assert lab.wait(lambda: picture_bytes(explorer.picture) != before, 20)
     lab.screenshot("2-clicked", of=explorer.output)
     cell = lab.page.locator(".jp-Notebook .jp-Cell.jp-mod-active").element_handle()
     before = picture_bytes(explorer.picture)
     lab.page.keyboard.press("ArrowRight")
-    wait_for_words(lab, explorer, "of Loc (poor location or duplicate)")
+    explorer.wait_for_words("of Loc (poor location or duplicate)")
     assert lab.wait(lambda: picture_bytes(explorer.picture) != before, 20)
     milliseconds = lab.page.evaluate("() => pictureClock.shown - pictureClock.pressed")
     print(f"from key to picture: {milliseconds:.0f} ms")
     lab.screenshot("3-by-key", of=explorer.output)
     lab.page.keyboard.press("End")
-    wait_for_words(lab, explorer, "of missed")
+    explorer.wait_for_words("of missed")
     active = lab.page.locator(".jp-Notebook .jp-Cell.jp-mod-active")
     assert active.evaluate("(node, before) => node === before", cell), "JupyterLab stays at its cell"
     assert chart.evaluate("node => node === document.activeElement"), "the chart keeps the focus"
 
     explorer.output.locator("select").nth(0).select_option("bad")
-    wait_for_words(lab, explorer, "bad, all classes")
+    explorer.wait_for_words("bad, all classes")
     options.nth(3).click()
-    wait_for_words(lab, explorer, "of Oth (confused with another class)")
+    explorer.wait_for_words("of Oth (confused with another class)")
     rank = explorer.sliders()[-1]
     keys = [explorer.move_by_key(rank) for _ in range(3)]
     print(f"next example: {min(keys):.0f} to {max(keys):.0f} ms")

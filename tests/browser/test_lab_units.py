@@ -5,7 +5,6 @@ The screenshots go to the folder named by RCNN_SCREENSHOTS: look at them after a
 
 import io
 
-import nbformat
 import numpy as np
 import pytest
 from jupyter_lab import picture_bytes
@@ -39,52 +38,36 @@ CELLS = (
 
 
 @pytest.fixture
-def explorers(lab, notebooks):
-    """The notebook with the three explorers, run, and the explorers on its page."""
-    cells = [nbformat.v4.new_code_cell(code.strip()) for code in CELLS]
-    kernel = {"name": "python3", "display_name": "Python 3 (ipykernel)", "language": "python"}
-    nbformat.write(nbformat.v4.new_notebook(cells=cells, metadata={"kernelspec": kernel}), notebooks / NAME)
-    lab.open(NAME)
-    lab.run_all()
-    lab.check_health()
-    found = lab.explorers()
+def explorers(explorers_of):
+    found = explorers_of(NAME, CELLS)
     assert len(found) == 3
-    yield found
-    lab.check_health()
-
-
-def words(explorer):
-    return explorer.output.locator("[role=status]").last.text_content()
-
-
-def wait_for_words(lab, explorer, wanted):
-    assert lab.wait(lambda: wanted in words(explorer), 20), f"{wanted!r} is not said, but {words(explorer)!r}"
+    return found
 
 
 def test_cells_are_clicked_and_walked_over_by_keys(lab, explorers):
     explorer = explorers[0]
     grid, regions = explorer.output.get_by_role("grid").all()
     assert grid.get_by_role("gridcell").count() == 36
-    assert "channel 17, row 2, column 3" in words(explorer)
+    assert "channel 17, row 2, column 3" in explorer.words()
     lab.screenshot("1-unit", of=explorer.output)
 
     grid.get_by_role("gridcell").nth(6 * 4 + 1).click()
-    wait_for_words(lab, explorer, "row 4, column 1")
+    explorer.wait_for_words("row 4, column 1")
     before = picture_bytes(explorer.picture)
     lab.page.keyboard.press("ArrowUp")
-    wait_for_words(lab, explorer, "row 3, column 1")
+    explorer.wait_for_words("row 3, column 1")
     assert lab.wait(lambda: picture_bytes(explorer.picture) != before, 20)
     milliseconds = lab.page.evaluate("() => pictureClock.shown - pictureClock.pressed")
     print(f"from key to picture: {milliseconds:.0f} ms")
     lab.page.keyboard.press("PageDown")
-    wait_for_words(lab, explorer, "channel 18, row 3, column 1")
+    explorer.wait_for_words("channel 18, row 3, column 1")
     assert lab.page.evaluate("document.activeElement.getAttribute('role')") == "gridcell"
     lab.screenshot("2-by-keys", of=explorer.output)
 
     regions.get_by_role("gridcell").nth(3).click()
-    wait_for_words(lab, explorer, "Region 4, in image")
+    explorer.wait_for_words("Region 4, in image")
     lab.page.keyboard.press("ArrowRight")
-    wait_for_words(lab, explorer, "Region 5, in image")
+    explorer.wait_for_words("Region 5, in image")
     lab.screenshot("3-another-region", of=explorer.output)
 
     explorer.output.get_by_role("button", name="next most similar channel").click()
@@ -99,17 +82,17 @@ def test_cells_are_clicked_and_walked_over_by_keys(lab, explorers):
 def test_two_networks_side_by_side(lab, explorers):
     explorer = explorers[1]
     _, trained, untrained = explorer.output.get_by_role("grid").all()
-    assert "The same unit, untrained:" in words(explorer)
+    assert "The same unit, untrained:" in explorer.words()
     lab.screenshot("5-two-networks", of=explorer.output)
     untrained.get_by_role("gridcell").nth(2).click()
-    wait_for_words(lab, explorer, "Region 3, untrained")
+    explorer.wait_for_words("Region 3, untrained")
     assert trained.locator("[aria-selected=true]").count() == 0
     trained.get_by_role("gridcell").nth(2).click()  # the same number in the other sheet
-    wait_for_words(lab, explorer, "Region 3, trained")
+    explorer.wait_for_words("Region 3, trained")
     trained.get_by_role("gridcell").nth(1).click()
-    wait_for_words(lab, explorer, "Region 2, trained")
+    explorer.wait_for_words("Region 2, trained")
     lab.page.keyboard.press("+")
-    wait_for_words(lab, explorer, "channel 1, row 3")
+    explorer.wait_for_words("channel 1, row 3")
     with lab.window(1280, 720):
         lab.check_widths()
         lab.screenshot("6-two-networks-projector", of=explorer.output)
@@ -138,14 +121,14 @@ def test_a_box_is_drawn_and_photographs_are_uploaded(lab, explorers):
         chooser.value.set_files({"name": name, "mimeType": "image/jpeg", "buffer": content})
 
     upload("mine.jpg", photograph(300, 400))
-    wait_for_words(lab, explorer, "in your photograph 1: mine.jpg")
+    explorer.wait_for_words("in your photograph 1: mine.jpg")
     explorer.draw_box()
     lab.screenshot("9-uploaded", of=explorer.output)
     for mode in ("L", "CMYK"):
         upload(f"{mode}.jpg", photograph(200, 300, mode=mode))
-        wait_for_words(lab, explorer, f"{mode}.jpg")
+        explorer.wait_for_words(f"{mode}.jpg")
     upload("large.jpg", photograph(2000, 3000))
-    wait_for_words(lab, explorer, "large.jpg")
+    explorer.wait_for_words("large.jpg")
     upload("notes.jpg", b"no picture at all")
     refusal = explorer.output.get_by_role("alert")
     refusal.wait_for()
