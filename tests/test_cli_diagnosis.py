@@ -107,6 +107,8 @@ def test_a_model_is_diagnosed_and_the_classes_can_be_chosen(folder, tmp_path):
     assert [row["class"] for row in saved["counts"]] == ["dog"]
     # What lies on a car is no background, although cars were not searched for.
     assert sum(saved["counts"][0][kind] for kind in ("Sim", "Oth")) > 0
+    assert main(["diagnose", *arguments, "--max-images", "2"]) == 0
+    assert json.loads(out.read_text())["images"] == 2
 
 
 def test_the_report_is_written_and_named(folder, results, tmp_path, capsys):
@@ -123,6 +125,7 @@ def test_the_report_is_written_and_named(folder, results, tmp_path, capsys):
         (["--results", "a=x", "--coco", "a=y"], "two detectors are called 'a'"),
         (["--results", "a=nowhere"], "is not a folder"),
         (["--results", "RESULTS", "--classes", "unicorn"], "unicorn"),
+        (["--results", "RESULTS", "--max-images", "2"], "--max-images does not go with --results"),
         (["--results", "RESULTS", "--extras", "nowhere"], "Labels.txt"),
         (["--results", "RESULTS", "--report", "."], "not an earlier report"),
     ],

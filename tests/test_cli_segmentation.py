@@ -72,6 +72,21 @@ def test_classes_have_the_numbers_of_the_masks(folder):
         command._open(options, classes=tuple(reversed(CATEGORIES)))
 
 
+def test_a_mask_is_read_only_where_a_class_has_no_number_yet(folder, monkeypatch):
+    dataset = VOCDataset(folder, "trainval")
+    found = {image_id: command._names_by_number(dataset, [image_id]) for image_id in dataset.ids}
+    shown = {image_id: set(dataset.annotation(image_id).names) for image_id in dataset.ids}
+    plain = next(image_id for image_id in dataset.ids if set(found[image_id].values()) == shown[image_id])
+    read, segmentation = [], VOCDataset.segmentation
+    monkeypatch.setattr(
+        VOCDataset,
+        "segmentation",
+        lambda self, image_id: read.append(image_id) or segmentation(self, image_id),
+    )
+    assert command._names_by_number(dataset, [plain] * 3) == found[plain]
+    assert read == [plain]
+
+
 def test_pictures_get_label_maps_of_their_size(model, folder, tmp_path, capsys, rng):
     picture = sorted((folder / "JPEGImages").iterdir())[0]
     grey = tmp_path / "grey.png"
@@ -137,6 +152,31 @@ def test_table_saves_rows_and_signs(monkeypatch, tmp_path, capsys):
     assert [sign["verdict"] for sign in saved["signs"]] == ["holds"]
     printed = capsys.readouterr().out
     assert "full+fg fc6" in printed and "+2.0 ± 0.0" in printed
+
+
+def test_why_saves_rows_of_all_settings_and_differences(monkeypatch, tmp_path, capsys):
+    from rcnn_helpers.ablation import foreground
+
+    def canned(rows, *, fine_tuned, outlines, seeds, **options):
+        assert options["max_proposals"] == 500
+        named = {"named": 60.0} if outlines == "true" else {}
+        return pd.DataFrame(
+            {**row.__dict__, "seed": seed, "mean": 20.0 - (row.features == "fg") - seed} | named
+            for row in rows
+            for seed in seeds
+        )
+
+    monkeypatch.setattr(foreground, "table5", canned)
+    csv, report = tmp_path / "why.csv", tmp_path / "why.json"
+    arguments = ["--seeds", "0,1", "--proposals", "500", "--csv", str(csv), "--json", str(report)]
+    assert main(["segment", "why", *arguments]) == 0
+    saved = json.loads(report.read_text())
+    settings = {(row["fine_tuned"], row["outlines"]) for row in saved["rows"]}
+    assert len(saved["rows"]) == len(pd.read_csv(csv)) == 2 * 2 * 3 * 2 and len(settings) == 4
+    assert [line["mean"] for line in saved["differences"] if line["measure"] == "mean"] == [-1.0] * 4
+    printed = capsys.readouterr().out
+    assert "not fine-tuned, true outlines: objects named right" in printed and "-1.0 ± 0.0" in printed
+    assert "One or two seeds show little" in printed
 
 
 def test_a_folder_without_masks_is_named(tmp_path, folder, capsys):

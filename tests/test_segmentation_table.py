@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 
 from rcnn_helpers.ablation import segmentation_table as module
+from rcnn_helpers.ablation.foreground import foreground_differences
 from rcnn_helpers.ablation.segmentation_table import (
     TABLE5,
     FeatureRow,
@@ -52,9 +53,14 @@ def run(folder, **options):
         )
 
     quick = replace(settings_for("quarter_tnet"), steps=2, batch_size=8, positives=2)
-    options = {"max_proposals": 30, "max_regions": 6, "max_images": 4, "max_test_images": 3} | options
+    options = {
+        "rows": ROWS,
+        "max_proposals": 30,
+        "max_regions": 6,
+        "max_images": 4,
+        "max_test_images": 3,
+    } | options
     return table5(
-        ROWS,
         data=data,
         cache=folder / "cache",
         finetune_settings=quick,
@@ -80,6 +86,47 @@ def test_rows_are_measured_once_and_read_again(folder, monkeypatch):
     pd.testing.assert_frame_equal(frame, again)
     with pytest.raises(AssertionError, match="trained anew"):
         run(folder, max_regions=5)
+
+
+def test_true_outlines_are_first_among_the_regions_and_objects_named_by_them_counted(folder):
+    dataset = open_toyvoc("test", profile="smoke", seed=0, root=folder)
+    image_id = next(i for i in dataset.ids if len(dataset.annotation(i)) > 1)
+    masks, classes = module.true_outlines(dataset, image_id)
+    class_map, object_map = dataset.segmentation(image_id)
+    for mask, label in zip(masks, classes, strict=True):
+        assert set(class_map[mask]) <= {label + 1, 255} and len(set(object_map[mask])) == 1
+
+    class Oracle:
+        """Scores the true class highest, in pictures where `knows` says so."""
+
+        def __init__(self, knows):
+            self.knows = knows
+
+        def scores(self, image, regions):
+            for i in dataset.ids:
+                masks, classes = module.true_outlines(dataset, i)
+                if len(masks) == len(regions) and all(
+                    np.array_equal(mask, regions.mask(k)) for k, mask in enumerate(masks)
+                ):
+                    shift = 0 if self.knows(i) else 1
+                    return np.eye(12)[[(label + shift) % 12 for label in classes]]
+
+    n_objects = [len(module.true_outlines(dataset, i)[1]) for i in dataset.ids]
+    last = dataset.ids[-1]
+    assert module.named_objects(Oracle(lambda i: True), dataset) == 100
+    wanted = 100 * (1 - n_objects[-1] / sum(n_objects))
+    assert module.named_objects(Oracle(lambda i: i != last), dataset) == pytest.approx(wanted)
+
+
+def test_outlines_and_network_have_results_of_their_own(folder):
+    row = (FeatureRow("full", "fc6"),)
+    found = run(folder, rows=row)
+    true = run(folder, rows=row, outlines="true", fine_tuned=False)
+    assert "named" not in found and 0 <= true["named"][0] <= 100
+    assert run(folder, rows=row)["mean"][0] == found["mean"][0]
+    assert module.label_columns(true) == module.label_columns(found)
+    with pytest.raises(SettingsError, match="choose one of found, true"):
+        run(folder, outlines="drawn")
 
 
 def test_no_rows_are_refused(folder):
@@ -132,3 +179,33 @@ def test_the_rows_are_the_papers():
         *(f"{kind} {layer}" for kind in ("full", "fg", "full+fg") for layer in ("fc6", "fc7")),
     }
     assert set(TABLE5) == set(module._paper())
+
+
+def test_differences_tell_whether_the_foreground_still_loses():
+    frame = pd.DataFrame(
+        {
+            "fine_tuned": tuned,
+            "outlines": outlines,
+            "features": kind,
+            "seed": seed,
+            "mean": mean,
+            "named": named,
+        }
+        for tuned, outlines, full, fg, names in (
+            (True, "found", 20.0, 18.0, (np.nan, np.nan)),
+            (False, "true", 15.0, 16.0, (50.0, 40.0)),
+        )
+        for seed in (0, 1)
+        for kind, mean, named in (
+            ("full", full + seed, names[0]),
+            ("fg", fg + seed, names[1]),
+            ("full+fg", 9, 1),
+        )
+    )
+    found = foreground_differences(frame)
+    assert found[["fine_tuned", "outlines", "measure", "mean", "verdict"]].values.tolist() == [
+        [True, "found", "mean", -2.0, "does not hold"],
+        [False, "true", "mean", 1.0, "holds"],
+        [False, "true", "named", -10.0, "does not hold"],
+    ]
+    assert (found["spread"] == 0).all() and (found["seeds"] == 2).all()

@@ -1,9 +1,10 @@
 """The images that a command works on."""
 
+import sys
 from pathlib import Path
 
 from rcnn_helpers import settings
-from rcnn_helpers.errors import SettingsError
+from rcnn_helpers.errors import RCNNError, SettingsError
 
 
 def open_dataset(options, classes=None, split=None):
@@ -17,6 +18,19 @@ def open_dataset(options, classes=None, split=None):
     from rcnn_helpers.datasets.voc import VOCDataset
 
     return VOCDataset(options.voc, split, classes=classes)
+
+
+def readable_pictures(options):
+    """Path and image, uint8 [H, W, 3], of each picture named that can be read; of others stderr says why not."""
+    from rcnn_helpers.images import read_image
+
+    for path in options.images:
+        try:
+            image = read_image(path)
+        except RCNNError as error:
+            print(f"rcnn {options.command}: {error}", file=sys.stderr)
+            continue
+        yield Path(path), image
 
 
 def class_list(options) -> tuple[str, ...] | None:

@@ -1,6 +1,5 @@
 """``rcnn train``, ``rcnn detect`` and ``rcnn evaluate``."""
 
-import sys
 import time
 from pathlib import Path
 
@@ -9,6 +8,7 @@ from rcnn_helpers.cli.data import (
     cache_of,
     class_list,
     open_dataset,
+    readable_pictures,
     require_classes,
     some_images,
     training_images,
@@ -25,7 +25,7 @@ from rcnn_helpers.cli.options import (
     positive,
 )
 from rcnn_helpers.cli.output import percent, print_seconds, save_json
-from rcnn_helpers.errors import DatasetError, RCNNError
+from rcnn_helpers.errors import DatasetError
 
 
 def train(options) -> None:
@@ -68,19 +68,13 @@ def detect(options) -> None:
     """Detect objects in pictures of the user's own."""
     from rcnn_helpers.detector import RCNN
     from rcnn_helpers.drawing import draw_boxes
-    from rcnn_helpers.images import read_image, write_image
+    from rcnn_helpers.images import write_image
 
     detector = RCNN.load(options.model, device=options.device)
     out = Path(options.out)
     out.mkdir(parents=True, exist_ok=True)
-    results, failures = [], 0
-    for path in options.images:
-        try:
-            image = read_image(path)
-        except RCNNError as error:
-            print(f"rcnn detect: {error}", file=sys.stderr)
-            failures += 1
-            continue
+    results = []
+    for path, image in readable_pictures(options):
         started = time.perf_counter()
         found = detector.detect(
             image, score_threshold=options.threshold, box_regression=_box_regression(options)
@@ -88,7 +82,7 @@ def detect(options) -> None:
         seconds = time.perf_counter() - started
         names = [found.classes[c] for c in found.class_index]
         labels = [f"{name} {score:.2f}" for name, score in zip(names, found.scores, strict=True)]
-        picture = out / f"{Path(path).stem}.jpg"
+        picture = out / f"{path.stem}.jpg"
         write_image(picture, draw_boxes(image, found.boxes, labels))
         print(f"{path}: {len(labels)} detections in {seconds:.1f} s, drawn in {picture}")
         for label in labels[:10]:
@@ -103,7 +97,7 @@ def detect(options) -> None:
             }
         )
     save_json(options.json, results)
-    return 1 if failures else 0
+    return 0 if len(results) == len(options.images) else 1
 
 
 def evaluate(options) -> None:

@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 from types import SimpleNamespace
 
-from rcnn_helpers.cli.data import cache_of, class_list, open_dataset
+from rcnn_helpers.cli.data import cache_of, class_list, open_dataset, some_images
 from rcnn_helpers.cli.options import add_parser, data_options, device_options, positive
 from rcnn_helpers.cli.output import percent, provenance, save_json
 from rcnn_helpers.errors import SettingsError
@@ -29,6 +29,7 @@ def diagnose(options) -> None:
         check_replaceable(options.report)
     # All classes of the data set, whichever are searched for: a detection may be confused with any of them.
     dataset = open_dataset(SimpleNamespace(voc=options.voc, split=options.split))
+    dataset = some_images(dataset, options.max_images)
     found = {name: read(dataset) for name, read in sources.items()}
     attributes = diagnosis.object_attributes(dataset, extras=options.extras)
     diagnoses, tides, sensitivities = {}, {}, {}
@@ -84,6 +85,12 @@ def _sources(options) -> dict:
         sources[name] = lambda dataset, kind=kind, path=path: readers[kind](path, dataset, options)
     if not sources:
         raise SettingsError("there is nothing to diagnose; give --model, --results or --coco")
+    of_files = [f"--{kind}" for kind, _ in options.detectors if kind != "model"]
+    if options.max_images and of_files:
+        raise SettingsError(
+            f"--max-images does not go with {of_files[0]}, whose files hold detections in all images of the "
+            "split; leave it out, or give --split a shorter list"
+        )
     return sources
 
 
@@ -273,6 +280,9 @@ def add(commands) -> None:
             metavar=f"[NAME=]{metavar}",
             help=f"{what}; can be given several times",
         )
+    parser.add_argument(
+        "--max-images", type=positive, metavar="N", help="with --model: N images spread over the split"
+    )
     parser.add_argument("--classes", metavar="A,B", help="diagnose the detections of these classes only")
     parser.add_argument(
         "--extras",

@@ -10,6 +10,7 @@ from rcnn_helpers.errors import SettingsError
 from rcnn_helpers.proposals.selective_search import merge_trees
 from rcnn_helpers.segmentation import ranking
 from rcnn_helpers.segmentation.regions import (
+    add_masks,
     best_overlaps,
     class_overlaps,
     mask_overlaps,
@@ -57,6 +58,20 @@ def test_masks_come_back_as_they_were_given(masks):
         assert regions.boxes[index].tolist() == box
     assert regions.sizes.tolist() == masks.sum(axis=(1, 2)).tolist()
     assert len(regions.select(slice(2))) == min(2, len(masks))
+
+
+def test_masks_are_put_before_regions_and_change_none():
+    grid = np.arange(20).reshape(4, 5)
+    found = regions_from_masks([grid < 7, grid % 2 == 0])
+    added = [grid > 3, grid == 12]
+    both = add_masks(found, added)
+    wanted = [*added, grid < 7, grid % 2 == 0]
+    assert [both.mask(i).tolist() for i in range(4)] == [mask.tolist() for mask in wanted]
+    assert both.boxes.tolist() == [[0, 0, 5, 4], [2, 2, 3, 3], *found.boxes.tolist()]
+    with pytest.raises(SettingsError, match="masks of the same image"):
+        add_masks(found, [grid[:3] > 3])
+    with pytest.raises(SettingsError, match="mask 0 is empty"):
+        add_masks(found, [grid > 99])
 
 
 @settings(max_examples=40)
