@@ -18,7 +18,7 @@ import cv2
 import numpy as np
 from numba import njit
 
-from rcnn_helpers.segmentation.regions import random_codes
+from rcnn_helpers.segmentation.codes import random_codes
 
 # Weight of each term of the score, see `node_terms`.
 WEIGHTS = {

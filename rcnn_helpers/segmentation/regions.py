@@ -30,6 +30,7 @@ from numba import njit
 from rcnn_helpers.datasets.voc import VOID
 from rcnn_helpers.errors import SettingsError
 from rcnn_helpers.images import shrink_to_fit
+from rcnn_helpers.segmentation.codes import random_codes
 
 # Regions kept of an image, as many as the paper's framework takes of CPMC's (sec. 5).
 MAX_REGIONS = 150
@@ -297,11 +298,6 @@ def best_overlaps(regions: SegmentRegions, object_map: np.ndarray) -> np.ndarray
 def _times(members: np.ndarray, counts: np.ndarray) -> np.ndarray:
     """Sums of counts over the atoms of each region. float64 is exact for as many pixels as a picture has."""
     return members.astype(np.float64) @ counts.astype(np.float64)
-
-
-def random_codes(n: int) -> np.ndarray:
-    """Random numbers, uint64 [n], the same every time: sums of different sets of them practically never agree."""
-    return np.random.default_rng(0).integers(0, 2**63, n, dtype=np.uint64)
 
 
 def _merge_atoms(atoms: np.ndarray, members: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
