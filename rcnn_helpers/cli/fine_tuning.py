@@ -46,9 +46,9 @@ def finetune(options) -> None:
         here.share(chosen.batch_size)  # refuses a batch that cannot be shared before the long work begins
         with here.first_alone():  # the others then find pictures, proposals and downloads in their caches
             train_set, val_set = _data_to_fine_tune_on(options, speak=here.is_first)
+            network = load_network(options.network, weights=options.weights, device=device)
             proposals = _cached_proposals(options, train_set, here.is_first)
             val_proposals = _cached_proposals(options, val_set, here.is_first)
-            network = load_network(options.network, weights=options.weights, device=device)
         if here.is_first:
             print(
                 f"{len(train_set.ids)} images of {train_set.root}, split {train_set.split}; "
