@@ -2,6 +2,7 @@
 
 from rcnn_helpers import settings
 from rcnn_helpers.cli.options import add_parser, common_options
+from rcnn_helpers.cli.output import save_json
 
 
 def toyvoc(options) -> None:
@@ -10,6 +11,7 @@ def toyvoc(options) -> None:
 
     dataset = open_toyvoc("trainval", profile=options.profile, seed=options.seed)
     print(dataset.root)
+    save_json(options.json, {"folder": str(dataset.root), "classes": list(dataset.classes)})
 
 
 def course(options) -> None:
@@ -19,7 +21,8 @@ def course(options) -> None:
     if options.dry_run:
         print_plan(options.profile)
         return
-    run_course(profile=options.profile, notebooks=not options.no_notebooks, record=options.record)
+    result = run_course(profile=options.profile, notebooks=not options.no_notebooks, record=options.record)
+    save_json(options.json, result)
 
 
 def progress(options) -> None:

@@ -4,6 +4,7 @@ import time
 
 from rcnn_helpers.course import costs
 from rcnn_helpers.course.workspace import STAGES, Course
+from rcnn_helpers.errors import StoreError
 from rcnn_helpers.finetuning import settings_for
 from rcnn_helpers.networks import NETWORKS
 from rcnn_helpers.networks.weights import default_weights_file, default_weights_path
@@ -64,7 +65,10 @@ def run_course(*, profile: str | None = None, notebooks: bool = True, record: bo
         "recall": recall,
         "seconds": seconds,
     }
-    write_json(course.folder / "result.json", result)
+    try:
+        write_json(course.folder / "result.json", result)
+    except StoreError as error:  # as in a cache that is shared for reading: all was found there, and is shown
+        print(f"The table is not kept: {error}")
     _print_result(course, result)
     return result
 

@@ -1,6 +1,7 @@
-"""The stages that `test_random_kills` kills, each a function of the folder it keeps its work in.
+"""The stages that are killed, starved and damaged here, each a function of the folder it keeps its work in.
 
-They are imported by the processes that die, so nothing here may compute when imported.
+They return what they found, as a dict of arrays, and are imported by the processes that die, so nothing here may
+compute when imported.
 """
 
 import os
@@ -34,15 +35,15 @@ def _proposals(split: str, folder: Path) -> dict:
     )
 
 
-def propose(folder: Path) -> None:
-    _proposals("trainval", folder)
+def propose(folder: Path) -> dict:
+    return _proposals("trainval", folder)
 
 
-def finetune(folder: Path) -> None:
+def finetune(folder: Path) -> dict:
     from rcnn_helpers import finetuning
     from rcnn_helpers.networks import load_network
 
-    finetuning.finetune(
+    result = finetuning.finetune(
         load_network("quarter_tnet"),
         _dataset("trainval"),
         _proposals("trainval", folder),
@@ -51,6 +52,7 @@ def finetune(folder: Path) -> None:
         checkpoint_seconds=0.0,
         progress=False,
     )
+    return {name: tensor.numpy() for name, tensor in result.network.module.state_dict().items()}
 
 
 def _detector():
@@ -59,30 +61,33 @@ def _detector():
     return RCNN("quarter_tnet", max_proposals=PROPOSALS)
 
 
-def extract(folder: Path) -> None:
-    _detector().extract(
+def extract(folder: Path) -> dict:
+    store = _detector().extract(
         _dataset("trainval"), _proposals("trainval", folder), cache=folder / "features", progress=False
     )
+    return {image_id: store.read(image_id).features for image_id in store.ids()}
 
 
-def train(folder: Path) -> None:
+def train(folder: Path) -> dict:
     detector = _detector().fit(_dataset("trainval"), cache=folder / "cache", progress=False)
     detector.save(folder / "model.safetensors")
+    return {"svms": detector.svms_.coef_, "thresholds": detector.thresholds_}
 
 
-def detect(folder: Path) -> None:
+def detect(folder: Path) -> dict:
     from rcnn_helpers.voc_results import write_voc_results
 
     detector = _detector().fit(_dataset("trainval"), cache=folder / "cache", progress=False)
     found = detector.detect_dataset(_dataset("test"), cache=folder / "cache", progress=False)
     write_voc_results(folder / "results", found, "test")
+    return {"boxes": found.boxes, "scores": found.scores}
 
 
-def index_units(folder: Path) -> None:
+def index_units(folder: Path) -> dict:
     from rcnn_helpers.networks import load_network
     from rcnn_helpers.units import build_index
 
-    build_index(
+    index = build_index(
         _dataset("trainval"),
         _proposals("trainval", folder),
         network=load_network("quarter_tnet"),
@@ -90,9 +95,10 @@ def index_units(folder: Path) -> None:
         checkpoint_images=1,
         progress=False,
     )
+    return {"values": index.values, "boxes": index.boxes, "sums": index.sums}
 
 
-def ablate(folder: Path) -> None:
+def ablate(folder: Path) -> dict:
     from rcnn_helpers.ablation import Row
     from rcnn_helpers.ablation import ablate as run
     from rcnn_helpers.finetuning import FinetuneSettings
@@ -105,7 +111,9 @@ def ablate(folder: Path) -> None:
         max_proposals=PROPOSALS,
         progress=False,
     )
-    frame.drop(columns="seconds").to_csv(folder / "rows.csv", index=False)
+    rows = frame.drop(columns="seconds")
+    rows.to_csv(folder / "rows.csv", index=False)
+    return {"mAP": rows["mAP"].to_numpy()}
 
 
 STAGES = {
@@ -113,7 +121,7 @@ STAGES = {
 }
 
 
-def run_stage(name: str, folder: str, pictures: str) -> None:
+def run_stage(name: str, folder: str, pictures: str) -> dict | None:
     """Do one stage; the target of the processes that are killed."""
     os.environ["PICTURES"] = pictures
-    STAGES[name](Path(folder))
+    return STAGES[name](Path(folder))

@@ -19,8 +19,6 @@ import zipfile
 import zlib
 from pathlib import Path
 
-import cv2
-import numpy as np
 import pytest
 import torch
 from PIL import Image
@@ -29,37 +27,10 @@ from safetensors.torch import save_file
 
 from rcnn_helpers.cli import main
 from rcnn_helpers.datasets.download import unpack
-from rcnn_helpers.detector import RCNN
 from rcnn_helpers.errors import DownloadError
-from rcnn_helpers.svm import LinearSVMs
 
-CLASSES = ("car", "dog")
 # What a command may take beyond what the process has already, address space included.
 MOST_MEMORY = 1 << 29
-
-
-@pytest.fixture(scope="module")
-def model(tmp_path_factory) -> Path:
-    """A whole model, its weights and coefficients drawn at random."""
-    path = tmp_path_factory.mktemp("model") / "model.safetensors"
-    detector = RCNN("quarter_tnet", weights="random", device="cpu", box_regression=False)
-    dim = detector.network.feature_dim(detector.layer)
-    svms = LinearSVMs()
-    svms.coef_ = np.random.default_rng(0).normal(size=(2, dim)).astype(np.float32)
-    svms.intercept_, svms.n_features_in_ = np.zeros(2, np.float32), dim
-    detector.classes_, detector.svms_ = CLASSES, svms
-    detector.thresholds_ = np.array([0.5, np.inf], np.float32)
-    detector.save(path)
-    detector.network.save(path.with_name("weights.safetensors"))
-    return path
-
-
-@pytest.fixture(scope="module")
-def photo(tmp_path_factory) -> Path:
-    path = tmp_path_factory.mktemp("photo") / "photo.png"
-    pixels = np.random.default_rng(0).integers(0, 256, (40, 50, 3), dtype=np.uint8)
-    cv2.imwrite(str(path), pixels)
-    return path
 
 
 @pytest.fixture(scope="module")
