@@ -16,10 +16,16 @@ from pathlib import Path
 
 from _report import FILE_VARIABLE, PASSED_OVER
 
-HERE = Path(__file__).parent
-RESULTS = HERE.parents[1] / "data" / "results" / "benchmarks.json"
+HERE = Path(__file__).resolve().parent
+REPOSITORY = HERE.parents[1]
+RESULTS = REPOSITORY / "data" / "results" / "benchmarks.json"
 # These say the same on a second core, since they keep to one thread or start processes: one run is enough.
 ONE_CORE = {"selective_search", "feature_store", "baselines", "memory", "notebooks", "import", "widgets"}
+# Options of those that are run otherwise than without any, once for each list.
+FULL: dict[str, list[list[str]]] = {
+    "memory": [["--json", "data/results/memory.json"]],
+    "svm": [[], ["--full"]],
+}
 # What --quick runs, and how it is made short; all the others take too long or say little in short.
 QUICK: dict[str, list[str]] = {
     "bbox_regression": [],
@@ -49,12 +55,13 @@ def main() -> int:
             if cores == "2" and name in ONE_CORE and not options.names:
                 continue
             where = "GPU" if cores == "gpu" else f"{cores} core{'s' * (cores != '1')}"
-            print(f"\n== {name}, {where}", flush=True)
-            started = time.perf_counter()
-            status = run(name, cores, options)
-            print(f"{time.perf_counter() - started:.0f} s", flush=True)
-            if status:
-                (passed_over if status == PASSED_OVER else failed).append(f"{name}, {where}")
+            for arguments in [QUICK.get(name, [])] if options.quick else FULL.get(name, [[]]):
+                print(f"\n== {' '.join([name, *arguments])}, {where}", flush=True)
+                started = time.perf_counter()
+                status = run(name, arguments, cores, options.json)
+                print(f"{time.perf_counter() - started:.0f} s", flush=True)
+                if status:
+                    (passed_over if status == PASSED_OVER else failed).append(f"{name}, {where}")
     for what, which in (("passed over", passed_over), ("failed", failed)):
         if which:
             print(f"\n{what}: {'; '.join(which)}")
@@ -66,17 +73,16 @@ def benchmarks() -> list[str]:
     return sorted(path.stem.removeprefix("bench_") for path in HERE.glob("bench_*.py"))
 
 
-def run(name: str, cores: str, options) -> int:
+def run(name: str, arguments: list[str], cores: str, results: Path) -> int:
     """Exit status of one benchmark on so many cores, or on the GPU with all cores."""
-    environment = os.environ | {FILE_VARIABLE: str(options.json.resolve())}
-    command = [sys.executable, str(HERE / f"bench_{name}.py")]
-    if options.quick:
-        command += QUICK.get(name, [])
+    environment = os.environ | {FILE_VARIABLE: str(results.resolve())}
+    command = [sys.executable, str(HERE / f"bench_{name}.py"), *arguments]
     if cores == "gpu":
-        return subprocess.run(command, env=environment).returncode
+        return subprocess.run(command, env=environment, cwd=REPOSITORY).returncode
     environment |= dict.fromkeys(("OMP_NUM_THREADS", "NUMBA_NUM_THREADS", "MKL_NUM_THREADS"), cores)
     environment["CUDA_VISIBLE_DEVICES"] = ""
-    return subprocess.run(command, env=environment, preexec_fn=lambda: keep_to(int(cores))).returncode
+    done = subprocess.run(command, env=environment, cwd=REPOSITORY, preexec_fn=lambda: keep_to(int(cores)))
+    return done.returncode
 
 
 def keep_to(cores: int) -> None:
