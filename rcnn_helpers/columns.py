@@ -35,11 +35,6 @@ class Columns:
             for column in self.columns.values():
                 column.move_to_file()
 
-    @property
-    def in_files(self) -> bool:
-        """Whether the columns have outgrown `memory`."""
-        return self.nbytes > self.memory
-
     def finish(self) -> dict[str, np.ndarray]:
         """The columns as arrays, [N] or [N, width]; those in files are mapped and cannot be written to."""
         return {name: column.finish() for name, column in self.columns.items()}

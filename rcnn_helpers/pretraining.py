@@ -268,6 +268,7 @@ def pretrain(
     device: str | None = None,
     validate_every: int = 250,
     checkpoint_seconds: float = 60.0,
+    image_memory: int | None = None,
     progress: bool = True,
 ) -> PretrainResult:
     """Train the quarter T-Net to name the objects of ToyVOC's auxiliary scenes.
@@ -289,6 +290,8 @@ def pretrain(
         Steps between two validations.
     checkpoint_seconds : float
         Time between two checkpoints.
+    image_memory : int, optional
+        Bytes for the decoded images of either set, see `ObjectCrops`; by default half of what is free.
     progress : bool
         Show progress bars and a line for each validation.
 
@@ -315,8 +318,9 @@ def pretrain(
     network = load_network(
         "quarter_tnet", weights="random", n_classes=len(train_set.classes), device=device, seed=settings.seed
     )
-    train_crops = ObjectCrops(train_set, network, min_side=settings.min_side, progress=progress)
-    val_crops = ObjectCrops(val_set, network, min_side=settings.min_side, progress=progress)
+    options = {"min_side": settings.min_side, "image_memory": image_memory, "progress": progress}
+    train_crops = ObjectCrops(train_set, network, **options)
+    val_crops = ObjectCrops(val_set, network, **options)
     run = _Run(network, settings, out)
     run.train(train_crops, val_crops, validate_every, checkpoint_seconds, progress)
     fold_batch_norm(network.module)

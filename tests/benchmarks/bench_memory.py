@@ -1,11 +1,11 @@
 """Peak memory of every stage on 10, 100 and 1,000 images, each run in a process of its own.
 
-The stages are the real ones. What surrounds them is small so that a thousand images take seconds: pictures of 96 x
-64 pixels made up when they are asked for (500 x 375 for the two trainings that draw from many images), few regions,
-and made-up features for the stages that only read them; eight scenes of ToyVOC are rendered, and written again and
-again. Each process is forked from one that has imported everything; its growth is what it takes beyond that, with
-what each stage takes once (machine code, a network's buffers). ``KiB an image`` is the slope between the two larger
-numbers. Beside it stands the law: what grows by design, in bytes, and what bounds it.
+The stages are the real ones. What surrounds them is small so that a thousand images take seconds: pictures of 96
+x 64 pixels made up when they are asked for (500 x 375 for the two trainings that draw from many images), few
+regions, and made-up features for the stages that only read them; eight scenes of ToyVOC are rendered, and written
+again and again. Each process is forked from one that has imported everything; its growth is what it takes beyond
+that, with what each stage takes once (machine code, buffers of the network). ``KiB an image`` is the slope between
+the two larger numbers. Beside it stands the law: what grows by design, in bytes, and what bounds it.
 
 Run: python tests/benchmarks/bench_memory.py [--images 10,100,1000] [--stages name,...] [--json FILE]
 """
