@@ -9,7 +9,7 @@ from PIL import Image, ImageDraw, ImageFont
 from rcnn_helpers.drawing import BoxStyle, draw_boxes, write
 from rcnn_helpers.errors import DisplayError
 from rcnn_helpers.units.index import UnitIndex
-from rcnn_helpers.warping import warp_boxes
+from rcnn_helpers.warping import WindowWarper
 
 COLUMNS = 16  # regions of a unit, as in the paper
 SIDE = 96  # pixels, as in the original viewer
@@ -75,9 +75,9 @@ def unit_rows(
     for number, (unit, found, label) in enumerate(zip(units, regions, labels, strict=True)):
         top = number * (head + side + 3 * GAP)
         write(sheet, label, 0, top + GAP, font_size=LABEL_SIZE)
-        for rank in range(len(found)):
-            crop = _warped(pictures[found.image_ids[rank]], found.boxes[rank], index, side)
-            field = index.field(unit) * (side / index.input_size)
+        field = index.field(unit) * (side / index.input_size)
+        crops = _warped([pictures[image_id] for image_id in found.image_ids], found.boxes, index, side)
+        for rank, crop in enumerate(crops):
             crop = draw_boxes(crop, [field], styles=FIELD, line_width=2)
             crop = _with_value(crop, f"{found.scaled[rank]:.2f}")
             left = GAP + rank * (side + GAP)
@@ -129,11 +129,12 @@ def _read(dataset, image_ids) -> dict[str, np.ndarray]:
     return {image_id: dataset.image(image_id) for image_id in sorted(image_ids)}
 
 
-def _warped(picture, box, index: UnitIndex, side: int) -> np.ndarray:
-    """A region as the network saw it, uint8 [side, side, 3]."""
-    (crop,) = warp_boxes(
-        picture, [box], size=index.input_size, mode=index.mode, padding=index.padding, mean=FILL, threads=1
+def _warped(pictures, boxes, index: UnitIndex, side: int) -> list[np.ndarray]:
+    """Regions as the network saw them, one of each picture, uint8 [side, side, 3] each."""
+    warper = WindowWarper(
+        pictures, size=index.input_size, mode=index.mode, padding=index.padding, mean=FILL, threads=1
     )
-    pixels = np.clip(crop.permute(1, 2, 0).numpy() + FILL, 0, 255).astype(np.uint8)
+    crops = warper(np.arange(len(pictures)), boxes).permute(0, 2, 3, 1).numpy()
+    pixels = np.clip(crops + FILL, 0, 255).astype(np.uint8)
     method = cv2.INTER_AREA if side < index.input_size else cv2.INTER_LINEAR
-    return cv2.resize(pixels, (side, side), interpolation=method)
+    return [cv2.resize(crop, (side, side), interpolation=method) for crop in pixels]

@@ -1,10 +1,12 @@
 """Rows of regions: pixels where they should be, white boxes where the unit looks, words that name the numbers."""
 
+import cv2
 import numpy as np
 import pytest
 
 from rcnn_helpers.errors import DisplayError
-from rcnn_helpers.units.montage import GAP, describe, name_of_unit, unit_rows
+from rcnn_helpers.units.montage import FILL, GAP, _warped, describe, name_of_unit, unit_rows
+from rcnn_helpers.warping import MODES, warp_boxes
 
 
 class Pictures:
@@ -60,6 +62,24 @@ def test_crops_are_shown_with_their_context_as_the_network_saw_them(index_by_han
     crop = crop_at(unit_rows(index, Pictures(), [0], k=1, side=100), 0, 0, 100, 1)
     # Context of 20 pixels of 100: a third of the box on either side; the picture's red begins left of the box.
     assert crop[50, 8].tolist() == [200, 0, 0] and crop[50, 60].tolist() == [0, 0, 200]
+
+
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("side", [60, 140])
+def test_regions_are_warped_together_as_each_is_alone(index_by_hand, mode, side):
+    rng = np.random.default_rng(4)
+    pictures = [rng.integers(0, 256, (h, w, 3), dtype=np.uint8) for h, w in ((60, 80), (90, 50), (60, 80))]
+    pictures.append(pictures[0])
+    boxes = np.array([[0, 0, 80, 60], [10, 20, 45, 90], [30, 5, 79, 33], [7, 7, 9, 50]], np.float32)
+    index = index_by_hand({0: []}, shape=(1, 1, 1), image_ids=["a"], padding=11, mode=mode)
+    together = _warped(pictures, boxes, index, side)
+    size = index.input_size
+    for picture, box, crop in zip(pictures, boxes, together, strict=True):
+        (alone,) = warp_boxes(picture, [box], size=size, mode=mode, padding=11, mean=FILL, threads=1)
+        alone = np.clip(alone.permute(1, 2, 0).numpy() + FILL, 0, 255).astype(np.uint8)
+        method = cv2.INTER_AREA if side < size else cv2.INTER_LINEAR
+        np.testing.assert_array_equal(crop, cv2.resize(alone, (side, side), interpolation=method))
+    assert _warped([], np.zeros((0, 4)), index, side) == []
 
 
 def test_a_unit_is_named_by_what_was_measured(index, index_by_hand):
