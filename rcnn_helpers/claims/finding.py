@@ -18,6 +18,7 @@ from rcnn_helpers.claims.model import (
     REVERSE,
     SHOWN,
     UNDECIDED,
+    Claim,
     Finding,
 )
 from rcnn_helpers.claims.results import Missing, Results, by_class, by_seed
@@ -217,6 +218,32 @@ def found(find: Callable[[Results], Finding], results: Results) -> tuple[Finding
         return find(results), ""
     except Missing as missing:
         return Finding(NOT_RUN), str(missing)
+
+
+def beats(
+    id: str,
+    section: str,
+    where: tuple[str, ...],
+    says: str,
+    difference: Difference,
+    *,
+    paper: Callable[[Results], float],
+    commands: tuple[str, ...],
+    **parts,
+) -> Claim:
+    """A claim that one thing beats another: the paper's difference is its figure, and our sign is held to it.
+
+    Parameters
+    ----------
+    id, section, where, says, commands
+        See `Claim`.
+    difference, paper : see `sign`
+    **parts
+        ``sample`` and ``also`` of `sign`, ``rule`` and ``why`` of `Claim`.
+    """
+    shown = {name: parts.pop(name) for name in ("sample", "also") if name in parts}
+    find = sign(difference, paper=paper, **shown)
+    return Claim(id, section, where, says, points(paper), commands, find, **parts)
 
 
 # -- the paper's own figures ---------------------------------------------------------------------------------

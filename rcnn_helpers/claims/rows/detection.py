@@ -7,6 +7,7 @@ from rcnn_helpers.claims.finding import (
     RISK,
     SAMPLE,
     Difference,
+    beats,
     gain_minus_gain,
     illustrated,
     minus,
@@ -40,6 +41,9 @@ from rcnn_helpers.claims.rows.commands import (
     measure,
 )
 
+_INTRODUCTION = "Abstract and introduction"
+_METHOD = "Section 2: the method"
+_PARTS = "Section 3: what the parts are worth"
 _VOC_2007 = "table2_voc2007_test"
 _VOC_2010 = "table1_voc2010_test"
 _CNN_ROWS = ("pool5", "fc6", "fc7", "FT pool5", "FT fc6", "FT fc7")
@@ -282,7 +286,7 @@ _SERVER = (
 INTRODUCTION = (
     Claim(
         "thirty-per-cent",
-        "Abstract and introduction",
+        _INTRODUCTION,
         ("abstract", "sec. 1"),
         "On VOC 2012, mAP is more than 30% (relative) above the best result before it.",
         "53.3% mAP on VOC 2012",
@@ -290,15 +294,15 @@ INTRODUCTION = (
         not_run,
         why=_SERVER,
     ),
-    Claim(
+    beats(
         "scarce-data",
-        "Abstract and introduction",
+        _INTRODUCTION,
         ("abstract", "sec. 1", "sec. 3.2"),
         "Where labelled data are scarce, pre-training with supervision on another task and then fine-tuning "
         "pays: the best fine-tuned layer (FT fc7) beats the best one that is not (fc6).",
-        points(paper_minus(_VOC_2007, "R-CNN FT fc7", "R-CNN fc6")),
-        (TABLE_2, VOC_2007),
-        sign(minus("FT fc7", "fc6"), paper=paper_minus(_VOC_2007, "R-CNN FT fc7", "R-CNN fc6")),
+        minus("FT fc7", "fc6"),
+        paper=paper_minus(_VOC_2007, "R-CNN FT fc7", "R-CNN fc6"),
+        commands=(TABLE_2, VOC_2007),
         why={
             HOLDS: "The gain is smaller than the paper's: a quarter of the network, 200 pictures, 1,200 "
             "batches.",
@@ -307,22 +311,22 @@ INTRODUCTION = (
             REVERSE: "Fine-tuning by the paper's labels gains little here; see App. B below.",
         },
     ),
-    Claim(
+    beats(
         "features-matter",
-        "Abstract and introduction",
+        _INTRODUCTION,
         ("sec. 1", "sec. 2.4", "Table 1"),
         "Features matter: on the same proposals, a CNN's features beat a bag of visual words with a spatial "
         "pyramid.",
-        points(paper_minus(_VOC_2010, "R-CNN BB", "UVA")),
-        (BASELINES,),
-        sign(_HAND_MADE, paper=paper_minus(_VOC_2010, "R-CNN BB", "UVA")),
+        _HAND_MADE,
+        paper=paper_minus(_VOC_2010, "R-CNN BB", "UVA"),
+        commands=(BASELINES,),
         why="Our bag of words is linear and has one kind of SIFT; UVA's had three and a histogram "
         "intersection kernel. The paper's figure has fine-tuning and box regression in it, ours (fc7) "
         "neither.",
     ),
     Claim(
         "beats-overfeat",
-        "Abstract and introduction",
+        _INTRODUCTION,
         ("abstract", "sec. 1", "sec. 4.6"),
         "Region proposals beat a sliding window with shared convolutions (OverFeat).",
         "+7.1 on ILSVRC2013 (31.4 against 24.3)",
@@ -335,7 +339,7 @@ INTRODUCTION = (
     ),
     Claim(
         "direct-regression",
-        "Abstract and introduction",
+        _INTRODUCTION,
         ("sec. 1",),
         "A network that regresses boxes directly (Szegedy et al. 2013) does worse.",
         "30.5 against 58.5 on VOC 2007",
@@ -345,7 +349,7 @@ INTRODUCTION = (
     ),
     Claim(
         "field-and-stride",
-        "Abstract and introduction",
+        _INTRODUCTION,
         ("sec. 1", "sec. 3.1"),
         "Units of pool5 see 195 x 195 pixels at a stride of 32, which makes a sliding window imprecise; "
         "there are 6 x 6 x 256 = 9,216 of them.",
@@ -357,7 +361,7 @@ INTRODUCTION = (
     ),
     Claim(
         "voc2010-dpm",
-        "Abstract and introduction",
+        _INTRODUCTION,
         ("sec. 1", "Table 1"),
         "Far better than deformable part models on HOG.",
         "53.7 against 33.4 on VOC 2010",
@@ -374,7 +378,7 @@ INTRODUCTION = (
 METHOD = (
     Claim(
         "two-thousand-proposals",
-        "Section 2: the method",
+        _METHOD,
         ("sec. 2.1", "sec. 2.2"),
         "Selective search's fast mode gives around 2,000 regions an image.",
         "around 2,000",
@@ -386,7 +390,7 @@ METHOD = (
     ),
     Claim(
         "seconds-an-image",
-        "Section 2: the method",
+        _METHOD,
         ("sec. 2.2",),
         "Proposals and features take 13 s an image on a GPU or 53 s on a CPU, for all classes together.",
         "13 s (GPU), 53 s (CPU)",
@@ -396,7 +400,7 @@ METHOD = (
     ),
     Claim(
         "hundred-thousand-classes",
-        "Section 2: the method",
+        _METHOD,
         ("sec. 2.2",),
         "With 100,000 classes, the product of features and SVM weights takes only 10 s on a multi-core CPU.",
         "10 s",
@@ -407,7 +411,7 @@ METHOD = (
     ),
     Claim(
         "memory-of-predictors",
-        "Section 2: the method",
+        _METHOD,
         ("sec. 2.2",),
         "Their 100,000 linear predictors take 1.5 GB; with UVA's 360,000 dimensions it would be 134 GB.",
         "1.5 GB against 134 GB",
@@ -418,7 +422,7 @@ METHOD = (
     ),
     Claim(
         "low-dimensional",
-        "Section 2: the method",
+        _METHOD,
         ("sec. 2.2", "sec. 1"),
         "The features are two orders of magnitude shorter than those of the region classifiers before.",
         "4,096 against 360,000",
@@ -429,7 +433,7 @@ METHOD = (
     ),
     Claim(
         "ten-thousand-in-a-minute",
-        "Section 2: the method",
+        _METHOD,
         ("sec. 2.2",),
         "10,000 detectors run in about a minute on a CPU, and nothing is approximated, so mAP does not fall; "
         "hashed DPMs take 5 minutes for 16% mAP.",
@@ -442,7 +446,7 @@ METHOD = (
     ),
     Claim(
         "pretraining-error",
-        "Section 2: the method",
+        _METHOD,
         ("sec. 2.3",),
         "The pre-trained network comes within 2.2 points of Krizhevsky's top-1 error on ILSVRC2012.",
         "2.2 points worse",
@@ -453,7 +457,7 @@ METHOD = (
     ),
     Claim(
         "negatives-half",
-        "Section 2: the method",
+        _METHOD,
         ("sec. 2.3",),
         "The SVMs' negatives should lie below an IoU of 0.3: taking 0.5 costs mAP (5 points).",
         "+5",
@@ -463,7 +467,7 @@ METHOD = (
     ),
     Claim(
         "negatives-zero",
-        "Section 2: the method",
+        _METHOD,
         ("sec. 2.3",),
         "Taking 0 instead of 0.3 costs mAP, too (4 points).",
         "+4",
@@ -477,7 +481,7 @@ METHOD = (
     ),
     Claim(
         "one-pass-of-mining",
-        "Section 2: the method",
+        _METHOD,
         ("sec. 2.3",),
         "Hard negative mining converges fast: after one pass over the images mAP stops increasing.",
         "one pass",
@@ -488,7 +492,7 @@ METHOD = (
     ),
     Claim(
         "voc2010-uva",
-        "Section 2: the method",
+        _METHOD,
         ("sec. 2.4", "Table 1"),
         "53.7% on VOC 2010 and 53.3% on VOC 2011/12, from 35.1% of UVA with the same proposals.",
         points(paper_minus(_VOC_2010, "R-CNN BB", "UVA")),
@@ -498,7 +502,7 @@ METHOD = (
     ),
     Claim(
         "ilsvrc-result",
-        "Section 2: the method",
+        _METHOD,
         ("sec. 2.5", "Figure 3"),
         "31.4% mAP on ILSVRC2013 detection, well ahead of the next one's 24.3%.",
         "31.4",
@@ -508,7 +512,7 @@ METHOD = (
     ),
     Claim(
         "cnns-vary",
-        "Section 2: the method",
+        _METHOD,
         ("sec. 2.5", "Figure 3"),
         "Most entries of that competition used CNNs, with results far apart: how one is used matters.",
         "1.0 to 24.3 mAP among CNN entries",
@@ -547,20 +551,16 @@ def _of_photographs(better: str, worse: str) -> tuple:
 def _layer_claim(layer: str) -> Claim:
     """Fine-tuning helps a layer."""
     tuned, plain = f"R-CNN FT {layer}", f"R-CNN {layer}"
-    paper = paper_minus(_VOC_2007, tuned, plain)
     on_photographs = layer == "pool5"
-    return Claim(
+    return beats(
         f"fine-tuning-{layer}",
-        "Section 3: what the parts are worth",
+        _PARTS,
         ("sec. 3.2", "Table 2"),
         f"Fine-tuning helps {layer}.",
-        points(paper),
-        (TABLE_2, *(_ON_PHOTOGRAPHS if on_photographs else ()), VOC_2007),
-        sign(
-            minus(f"FT {layer}", layer),
-            paper=paper,
-            sample=_of_photographs("FT pool5", "pool5") if on_photographs else (),
-        ),
+        minus(f"FT {layer}", layer),
+        paper=paper_minus(_VOC_2007, tuned, plain),
+        sample=_of_photographs("FT pool5", "pool5") if on_photographs else (),
+        commands=(TABLE_2, *(_ON_PHOTOGRAPHS if on_photographs else ()), VOC_2007),
         why={
             HOLDS: "Smaller than the paper's gain. The paper's labels hold it down here (App. B below)."
             + (
@@ -577,15 +577,14 @@ def _layer_claim(layer: str) -> Claim:
 def _gains_more_claim(layer: str) -> Claim:
     """Fine-tuning helps a fully connected layer more than pool5."""
     names = (f"R-CNN FT {layer}", f"R-CNN {layer}", "R-CNN FT pool5", "R-CNN pool5")
-    paper = paper_gain_minus_gain(_VOC_2007, *names)
-    return Claim(
+    return beats(
         f"fine-tuning-{layer}-more",
-        "Section 3: what the parts are worth",
+        _PARTS,
         ("sec. 3.2", "Table 2"),
         f"It helps {layer} much more than pool5: what is learnt lies in the layers on top.",
-        points(paper),
-        (TABLE_2, VOC_2007),
-        sign(gain_minus_gain(f"FT {layer}", layer, "FT pool5", "pool5"), paper=paper),
+        gain_minus_gain(f"FT {layer}", layer, "FT pool5", "pool5"),
+        paper=paper_gain_minus_gain(_VOC_2007, *names),
+        commands=(TABLE_2, VOC_2007),
         why={
             UNDECIDED: "A difference of two differences: its spread over three seeds is larger than itself.",
             REVERSE: "Our pool5 learns as much as the layers above it.",
@@ -596,7 +595,7 @@ def _gains_more_claim(layer: str) -> Claim:
 ABLATIONS = (
     Claim(
         "units-are-concepts",
-        "Section 3: what the parts are worth",
+        _PARTS,
         ("sec. 3.1", "Figure 4", "App. D"),
         "Single units of pool5 respond to concepts: people, text, dot arrays, red blobs, reflections.",
         "pictures of six units",
@@ -607,14 +606,14 @@ ABLATIONS = (
         why="Units picked because they look good flatter themselves; chosen in one place and judged in "
         "another, some remain (notebook 09).",
     ),
-    Claim(
+    beats(
         "fc6-over-fc7",
-        "Section 3: what the parts are worth",
+        _PARTS,
         ("sec. 3.2", "Table 2"),
         "Without fine-tuning, fc7 generalises worse than fc6.",
-        points(paper_minus(_VOC_2007, "R-CNN fc6", "R-CNN fc7")),
-        (TABLE_2, VOC_2007),
-        sign(minus("fc6", "fc7"), paper=paper_minus(_VOC_2007, "R-CNN fc6", "R-CNN fc7")),
+        minus("fc6", "fc7"),
+        paper=paper_minus(_VOC_2007, "R-CNN fc6", "R-CNN fc7"),
+        commands=(TABLE_2, VOC_2007),
         why={
             HOLDS: "As in the paper, and by more; perhaps because our fc7 is closer to the toys of the "
             "pre-training.",
@@ -622,7 +621,7 @@ ABLATIONS = (
     ),
     Claim(
         "parameters",
-        "Section 3: what the parts are worth",
+        _PARTS,
         ("sec. 3.2",),
         "So 29% of the parameters, 16.8 million, could be left out; pool5 needs only 6% of them.",
         "29%, 16.8 million; 6%",
@@ -634,7 +633,7 @@ ABLATIONS = (
     ),
     Claim(
         "pool5-is-good",
-        "Section 3: what the parts are worth",
+        _PARTS,
         ("sec. 3.2", "Table 2"),
         "Even pool5 alone, without any fully connected layer, gives quite good results.",
         lambda results: f"{100 * _pool5_share(results):.0f}% of fc6's mAP",
@@ -650,7 +649,7 @@ ABLATIONS = (
     *(_gains_more_claim(layer) for layer in ("fc6", "fc7")),
     Claim(
         "all-beat-dpm",
-        "Section 3: what the parts are worth",
+        _PARTS,
         ("sec. 3.2", "Table 2"),
         "All R-CNN variants strongly outperform the three DPM baselines, also those with learnt features.",
         points(paper_minus(_VOC_2007, "R-CNN pool5", "DPM HSC")),
@@ -663,7 +662,7 @@ ABLATIONS = (
     ),
     Claim(
         "deeper-network",
-        "Section 3: what the parts are worth",
+        _PARTS,
         ("sec. 3.3", "Table 3"),
         "The 16-layer O-Net beats the T-Net by a wide margin.",
         points(paper_minus("table3_voc2007_test_networks", "R-CNN O-Net BB", "R-CNN T-Net BB")),
@@ -674,7 +673,7 @@ ABLATIONS = (
     ),
     Claim(
         "deeper-is-slower",
-        "Section 3: what the parts are worth",
+        _PARTS,
         ("sec. 3.3",),
         "Its forward pass takes roughly 7 times as long.",
         "about 7 times",
@@ -684,7 +683,7 @@ ABLATIONS = (
     ),
     Claim(
         "errors-of-place",
-        "Section 3: what the parts are worth",
+        _PARTS,
         ("sec. 3.4", "sec. 1", "Figure 5"),
         "Most of R-CNN's mistakes are of place (Loc), significantly more than DPM's.",
         "a figure",
@@ -700,7 +699,7 @@ ABLATIONS = (
     ),
     Claim(
         "regression-mends-place",
-        "Section 3: what the parts are worth",
+        _PARTS,
         ("sec. 3.4", "sec. 3.5", "Figure 5"),
         "Box regression mends many mistakes of place.",
         "a figure",
@@ -714,7 +713,7 @@ ABLATIONS = (
     ),
     Claim(
         "sensitivity-stays",
-        "Section 3: what the parts are worth",
+        _PARTS,
         ("sec. 3.4", "Figure 6"),
         "Fine-tuning does not make the detector less sensitive to occlusion, truncation, size, shape, view "
         "and parts: the gap between the best and the worst subset stays.",
@@ -726,7 +725,7 @@ ABLATIONS = (
     ),
     Claim(
         "both-ends-rise",
-        "Section 3: what the parts are worth",
+        _PARTS,
         ("sec. 3.4", "Figure 6"),
         "But it improves both the worst and the best subset for nearly all characteristics.",
         lambda results: _paper_ends(results),
@@ -735,25 +734,22 @@ ABLATIONS = (
         rule="both rise for all characteristics but one at most",
         why="One seed; nothing is said about how far beyond chance the rises are.",
     ),
-    Claim(
+    beats(
         "box-regression",
-        "Section 3: what the parts are worth",
+        _PARTS,
         ("sec. 3.5", "Table 2", "App. C"),
         "Box regression helps, by 3 to 4 points.",
-        points(paper_minus(_VOC_2007, "R-CNN FT fc7 BB", "R-CNN FT fc7")),
-        (TABLE_2, *_ON_PHOTOGRAPHS, VOC_2007),
-        sign(
-            minus("FT fc7 BB", "FT fc7"),
-            paper=paper_minus(_VOC_2007, "R-CNN FT fc7 BB", "R-CNN FT fc7"),
-            sample=_of_photographs("pool5 BB", "pool5"),
-        ),
+        minus("FT fc7 BB", "FT fc7"),
+        paper=paper_minus(_VOC_2007, "R-CNN FT fc7 BB", "R-CNN FT fc7"),
+        sample=_of_photographs("pool5 BB", "pool5"),
+        commands=(TABLE_2, *_ON_PHOTOGRAPHS, VOC_2007),
         why="On toys it gains less: pre-training shifted its crops and may have taught the quarter T-Net to "
         "overlook what a regression needs. The photographs' figure is of a network that was not pre-trained "
         "so.",
     ),
     Claim(
         "qualitative",
-        "Section 3: what the parts are worth",
+        _PARTS,
         ("sec. 3.6", "Figure 8", "Figure 9", "Figure 10", "Figure 11"),
         "Detections on random pictures, all with a precision above 0.5; and on picked ones.",
         "four pages of pictures",

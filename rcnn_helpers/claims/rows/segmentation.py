@@ -3,7 +3,7 @@
 import math
 
 from rcnn_helpers import paired
-from rcnn_helpers.claims.finding import Difference, not_run, paper_minus, points, rule, shown_beside, sign
+from rcnn_helpers.claims.finding import Difference, beats, not_run, paper_minus, points, rule, shown_beside
 from rcnn_helpers.claims.model import HOLDS, REVERSE, UNDECIDED, Claim
 from rcnn_helpers.claims.results import Missing, Results, matching
 from rcnn_helpers.claims.rows.commands import SEGMENT, SEGMENT_REGIONS, TABLE_2, VOC_SERVER
@@ -12,6 +12,9 @@ _SECTION = "Section 5: segmentation"
 _FILE = "segmentation_toyvoc"
 _TABLE_5 = "table5_voc2011_val_segmentation_mean"
 _O2P = {"features": "O2P"}
+_OTHER_REGIONS = (
+    "Regions are from our own merge trees, not from CPMC, and the network is fine-tuned for detection."
+)
 
 
 def _row(features: str, layer: str = "fc6") -> dict:
@@ -33,17 +36,31 @@ def _paper(features: str, other: str, layer: str = "fc6", other_layer: str | Non
     return read
 
 
+def _beats(id: str, says: str, better: str, worse: str, *, why, commands=(SEGMENT,)) -> Claim:
+    """One kind of features beats another, both on fc6 where they are a network's."""
+    sides = [_O2P if name == "O2P" else _row(name) for name in (better, worse)]
+    return beats(
+        id,
+        _SECTION,
+        ("sec. 5", "Table 5"),
+        says,
+        _compare(*sides),
+        paper=_paper(better, worse),
+        commands=commands,
+        why=why,
+    )
+
+
 def _layers_claim(features: str) -> Claim:
     """fc6 beats fc7 with one kind of features."""
-    paper = _paper(features, features, "fc6", "fc7")
-    return Claim(
+    return beats(
         f"segmentation-fc6-{features.replace('+', '-')}",
         _SECTION,
         ("sec. 5", "Table 5"),
         f"fc6 beats fc7 with {features} features.",
-        points(paper),
-        (SEGMENT,),
-        sign(_compare(_row(features, "fc6"), _row(features, "fc7")), paper=paper),
+        _compare(_row(features, "fc6"), _row(features, "fc7")),
+        paper=_paper(features, features, "fc6", "fc7"),
+        commands=(SEGMENT,),
         why={
             HOLDS: "As in detection without fine-tuning.",
             UNDECIDED: "The paper's own differences are one or two points; three seeds do not tell.",
@@ -80,14 +97,12 @@ def _hours(results: Results) -> str:
 
 SEGMENTATION = (
     *(_layers_claim(features) for features in ("full", "fg", "full+fg")),
-    Claim(
+    _beats(
         "foreground-over-full",
-        _SECTION,
-        ("sec. 5", "Table 5"),
         "Features of the region alone (fg) beat those of its whole window (full), slightly.",
-        points(_paper("fg", "full")),
-        (SEGMENT, SEGMENT_REGIONS),
-        sign(_compare(_row("fg"), _row("full")), paper=_paper("fg", "full")),
+        "fg",
+        "full",
+        commands=(SEGMENT, SEGMENT_REGIONS),
         why={
             UNDECIDED: "Slightly, says the paper: its difference is below the spread here.",
             REVERSE: "Not for ragged outlines, and not because the network was fine-tuned on whole windows: tried "
@@ -95,37 +110,20 @@ SEGMENTATION = (
             "fine-tuning. Perhaps the surroundings give a toy away; an open question.",
         },
     ),
-    Claim(
+    _beats(
         "both-beat-foreground",
-        _SECTION,
-        ("sec. 5", "Table 5"),
         "Both together (full+fg) beat fg by a margin: the surroundings tell something that the shape does "
         "not.",
-        points(_paper("full+fg", "fg")),
-        (SEGMENT,),
-        sign(_compare(_row("full+fg"), _row("fg")), paper=_paper("full+fg", "fg")),
-        why="Regions are from our own merge trees, not from CPMC, and the network is fine-tuned for "
-        "detection.",
+        "full+fg",
+        "fg",
+        why=_OTHER_REGIONS,
     ),
-    Claim(
-        "both-beat-full",
-        _SECTION,
-        ("sec. 5", "Table 5"),
-        "And they beat full alone.",
-        points(_paper("full+fg", "full")),
-        (SEGMENT,),
-        sign(_compare(_row("full+fg"), _row("full")), paper=_paper("full+fg", "full")),
-        why="Regions are from our own merge trees, not from CPMC, and the network is fine-tuned for "
-        "detection.",
-    ),
-    Claim(
+    _beats("both-beat-full", "And they beat full alone.", "full+fg", "full", why=_OTHER_REGIONS),
+    _beats(
         "beats-o2p",
-        _SECTION,
-        ("sec. 5", "Table 5"),
         "full+fg modestly beats second-order pooling (O2P) on VOC 2011 val.",
-        points(_paper("full+fg", "O2P")),
-        (SEGMENT,),
-        sign(_compare(_row("full+fg"), _O2P), paper=_paper("full+fg", "O2P")),
+        "full+fg",
+        "O2P",
         why="Our O2P is a short one: dense SIFT with colour and place, and linear regression; theirs had "
         "more kinds of features and CPMC's regions.",
     ),
