@@ -257,7 +257,6 @@ class RCNN:
 
             require_outputs(self.network, len(self.classes_))
         with self._working_folder(cache) as folder:
-            proposals = self._propose(dataset, proposals, folder)
             store = self.extract(dataset, proposals, store=store, cache=folder, progress=progress)
             return self.fit_store(dataset, store, progress=progress)
 
@@ -326,10 +325,11 @@ class RCNN:
             chunks = _progress(chunks, "box regression", progress, total=len(dataset.ids))
             self.regressors_ = BoxRegressors().fit_chunks(chunks, n_classes=len(self.classes_))
 
-    def extract(self, dataset, proposals, *, store=None, cache=None, progress: bool = True):
+    def extract(self, dataset, proposals=None, *, store=None, cache=None, progress: bool = True):
         """Bring pool5 of every region of `dataset` into a store and return the store.
 
-        Regions that a former, interrupted call has extracted are not extracted again.
+        Regions that a former, interrupted call has extracted are not extracted again. Without proposals those of
+        selective search are found, and kept in `cache`.
         """
         from rcnn_helpers.features import FeatureStore, extract_dataset
 
@@ -345,6 +345,7 @@ class RCNN:
                 precision=self.precision,
             )
         store.require(layer="pool5", mode=self.warp_mode, padding=self.padding)
+        proposals = self._propose(dataset, proposals, cache)
         with self._timed(_with_proposals("features", proposals)):
             extract_dataset(self.network, dataset, proposals, store=store, progress=progress)
         return store
@@ -497,8 +498,7 @@ class RCNN:
         regress = self._regresses(box_regression, regression_rounds)
         if store is not None:
             with self._working_folder(cache) as folder:
-                proposals = self._propose(dataset, proposals, folder)
-                self.extract(dataset, proposals, store=store, progress=progress)
+                self.extract(dataset, proposals, store=store, cache=folder, progress=progress)
         else:
             proposals = self._propose(dataset, proposals, cache)
         stage = "detection" if store is not None else _with_proposals("detection", proposals)

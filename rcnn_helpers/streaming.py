@@ -59,7 +59,7 @@ def over_images(work: PerImage, image_ids: Iterable[str], *, device) -> Iterator
     if is_spread():
         from joblib import Parallel, delayed
 
-        sent = SentOnce(work)
+        sent = packed_for_engine(work)
         yield from Parallel(return_as="generator")(delayed(_whole)(sent, image_id) for image_id in image_ids)
         return
     threads = preparing_threads()
@@ -156,11 +156,32 @@ class SentOnce:
         """The value as bytes, uint8 [n]; the same array each time, by which joblib knows it again."""
         with _lock:
             if self._packed is None:
-                from joblib.externals import cloudpickle  # data sets of notebooks are not in any module
-
-                self._packed = np.frombuffer(cloudpickle.dumps(self.value), np.uint8)
+                self._packed = np.frombuffer(_cloudpickle().dumps(self.value), np.uint8)
                 self.key = self.key or hashlib.sha256(self._packed).hexdigest()
             return self._packed
+
+
+def packed_for_engine(value) -> SentOnce:
+    """A value to hand to the tasks of the engine that ``joblib.parallel_config`` names.
+
+    What cannot be pickled is found out here. Dask would find out in a thread of its own, and wait for ever.
+    """
+    from joblib.parallel import get_active_backend
+
+    sent = SentOnce(value)
+    engine, _ = get_active_backend()
+    if is_spread() and not getattr(engine, "supports_sharedmem", False):
+        sent._pack()
+    return sent
+
+
+def _cloudpickle():
+    """The pickler that also takes what no module holds, such as a data set that a notebook defines."""
+    try:
+        import cloudpickle
+    except ImportError:
+        from joblib.externals import cloudpickle  # joblib below 1.6 brings one of its own
+    return cloudpickle
 
 
 _lock = threading.Lock()

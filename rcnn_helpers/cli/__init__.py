@@ -20,6 +20,7 @@ from rcnn_helpers.cli import (
     dense,
     detection,
     diagnosis,
+    extraction,
     fine_tuning,
     many_classes,
     plan,
@@ -70,6 +71,7 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     for group in (
         proposals,
+        extraction,
         fine_tuning,
         detection,
         diagnosis,

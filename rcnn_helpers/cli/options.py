@@ -78,3 +78,13 @@ def fraction(text: str) -> float:
     if not 0 <= value <= 1:
         raise argparse.ArgumentTypeError(f"{text!r} is not a number from 0 to 1")
     return value
+
+
+def shard(text: str) -> tuple[int, int]:
+    """One of several equal parts, such as ``3/16``."""
+    number, slash, count = text.partition("/")
+    if not (slash and all(part.isascii() and part.isdigit() for part in (number, count))):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a part such as 3/16")
+    if not 1 <= int(number) <= int(count):
+        raise argparse.ArgumentTypeError(f"{text!r} is no part: they go from 1/{count} to {count}/{count}")
+    return int(number), int(count)

@@ -17,7 +17,7 @@ from rcnn_helpers.boxes import as_boxes, clip, unique
 from rcnn_helpers.errors import DatasetError
 from rcnn_helpers.proposals import random_boxes, selective_search, sliding_window
 from rcnn_helpers.storage import atomic_write, sha256
-from rcnn_helpers.streaming import SentOnce, is_spread
+from rcnn_helpers.streaming import SentOnce, is_spread, packed_for_engine
 
 __all__ = [
     "METHODS",
@@ -153,7 +153,7 @@ def propose_dataset(
         return proposals
     if n_jobs is None and not is_spread():
         n_jobs = 2
-    sent = SentOnce(proposals)
+    sent = packed_for_engine(proposals)
     work = (delayed(_boxes_of)(sent, image_id) for image_id in dataset.ids)
     found = Parallel(n_jobs=n_jobs, prefer="threads", return_as="generator")(work)
     bar = tqdm(found, total=len(dataset.ids), desc="proposals", unit="image", disable=not progress)
