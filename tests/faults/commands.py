@@ -2,6 +2,7 @@
 
 import ctypes
 import os
+import signal
 import sys
 from pathlib import Path
 
@@ -58,6 +59,8 @@ WITHOUT_CACHE = ("proposals", "detect")
 def run_command(arguments: list[str], cache: str, said: str, unprivileged: bool = False) -> None:
     """Run `rcnn` in a process of its own, what it says into the file `said`, and exit with its status."""
     os.environ |= {"RCNN_CACHE": cache, "RCNN_PROFILE": "smoke", "RCNN_DEVICE": "cpu"}
+    os.setsid()  # so that a signal can be sent to it and its workers, as a terminal does
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     with open(said, "w") as file:
         sys.stdout = sys.stderr = file
         os.dup2(file.fileno(), 1)
