@@ -10,7 +10,7 @@ from sklearn.exceptions import ConvergenceWarning, NotFittedError
 from sklearn.svm import LinearSVC
 
 from rcnn_helpers.errors import TrainingError
-from rcnn_helpers.svm import LinearSVMs, TrainingImage, train_detector_svms
+from rcnn_helpers.svm import LinearSVMs, TrainingImage, mining, train_detector_svms
 from rcnn_helpers.svm.mining import HISTORY_COLUMNS, NEVER_FIRES
 
 
@@ -435,6 +435,16 @@ class TestMining:
         assert np.abs(tight.coef_ - free.coef_).max() < 0.05 * np.abs(free.coef_).max()
         with pytest.raises(TrainingError, match="raise max_memory"):
             train_detector_svms(images, NAMES, **TOY, max_memory=20 * row_bytes)
+
+    def test_without_a_limit_given_the_positives_always_fit_and_negatives_get_as_much_room(self, monkeypatch):
+        images = toy_images(n_images=30, spread=0.5)
+        row_bytes = 24 * 4 + 4 + 3 + 12 + 16 + 16
+        n_positives = sum((image.gt_class >= 0).sum() for image in images)
+        monkeypatch.setattr(mining, "ROW_MEMORY", 20 * row_bytes)
+        by_default = train_detector_svms(images, NAMES, **TOY)
+        given = train_detector_svms(images, NAMES, **TOY, max_memory=2 * n_positives * row_bytes)
+        assert by_default.history_["rows_in_memory"].max() > n_positives > 20
+        assert by_default.history_.equals(given.history_) and (by_default.coef_ == given.coef_).all()
 
     def test_a_class_without_positives_never_fires_and_is_named(self):
         images = toy_images(n_classes=2)

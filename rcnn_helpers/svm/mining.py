@@ -20,6 +20,7 @@ ever mistaken for easy, the outcome would be the SVM trained on all negatives. A
 `_RowPool`: a region stands in memory once, however many classes have it in their caches.
 """
 
+import sys
 import warnings
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -37,6 +38,8 @@ HARD_SCORE = -1.0001
 EVICT_SCORE = -1.2
 # Released code: negatives a class takes up before it is retrained.
 RETRAIN_AFTER = 2000
+# Bytes for the rows in the caches, unless the positives alone take more than half of that.
+ROW_MEMORY = 4 * 2**30
 
 HISTORY_COLUMNS = (
     "class",
@@ -102,7 +105,7 @@ def train_detector_svms(
     retrain_after=RETRAIN_AFTER,
     train_on_first_image=True,
     passes=1,
-    max_memory=4 * 2**30,
+    max_memory=None,
     n_hardest=100,
     tol=1e-3,
     max_iter=200,
@@ -142,9 +145,11 @@ def train_detector_svms(
         the class has taken up more than `retrain_after`.
     passes : int
         How often to go through the images.
-    max_memory : int
-        Bytes for the rows in the caches. When they are used up all classes are retrained and evict at once,
-        earlier than `retrain_after` says; the outcome is of the same kind, the run slower.
+    max_memory : int, optional
+        Bytes for the rows in the caches, positives and negatives; a row of D features and C classes takes
+        ``4 D + 5 C + 40``. When they are used up all classes are retrained and evict at once, earlier than
+        `retrain_after` says; the outcome is of the same kind, the run slower. By default 4 GiB, or twice what the
+        positives take where that is more (8 GB for ILSVRC's val1+train1k and fc7 of the T-Net).
     n_hardest : int
         Rows of ``hardest_`` per class.
     progress : bool
@@ -312,6 +317,16 @@ class _RowPool:
         self.slot_of = {}  # (image number, region) -> slot
         self.features = None
 
+    @property
+    def max_rows(self):
+        """Rows that fit; as many as come while there is no limit yet."""
+        return sys.maxsize if self.max_memory is None else self.max_memory // self.row_bytes
+
+    def settle_limit(self):
+        """Without a limit given, leave as much room for negatives as the positives take, or what is usual."""
+        if self.max_memory is None:
+            self.max_memory = max(ROW_MEMORY, 2 * len(self) * self.row_bytes)
+
     def _allocate(self, n_features):
         self.features = np.zeros((0, n_features), np.float32)
         self.squared_norms = np.zeros(0, np.float32)
@@ -327,8 +342,7 @@ class _RowPool:
             self.origins,
             self.boxes,
         ]
-        row_bytes = sum(array.itemsize * int(np.prod(array.shape[1:])) for array in self._columns)
-        self.max_rows = self.max_memory // row_bytes
+        self.row_bytes = sum(array.itemsize * int(np.prod(array.shape[1:])) for array in self._columns)
 
     def __len__(self):
         return len(self.slot_of)
@@ -422,6 +436,7 @@ class _Miner:
                 f"none of the classes {', '.join(self.rules.classes)} has a positive region in these images; "
                 "check the class names, the annotations and the list of images"
             )
+        self.pool.settle_limit()
         self._name_classes_without("positive", ~self.trainable)
         self.coef = np.zeros((len(self.rules.classes), self.pool.features.shape[1]), np.float32)
         self.intercept = np.zeros(len(self.rules.classes), np.float32)
