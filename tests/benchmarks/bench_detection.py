@@ -8,6 +8,9 @@ with `cv2.resize`, the network as torchvision has it (eager, float32, response n
 Weights are random (but for the quarter T-Net's), which costs the same. The paper's T-Net took 13 s on a GPU
 and 53 s on a CPU for an image.
 
+A third table has several pictures in a row: `RCNN.detect` for each, and `RCNN.detect_dataset`, which makes the
+next pictures' proposals meanwhile (beside a GPU on the processor's cores, else in a thread for each core).
+
 Photographs are those of the VOC sample named by RCNN_REAL_DATA with at least 2,000 proposals; without it, one is
 drawn. The plain way is timed on 200 regions, VGG-16 on 100 in all three ways, and what grows with the regions is
 then scaled to 2,000 (``--full`` does them all).
@@ -44,6 +47,7 @@ from rcnn_helpers.warping import crop_buffer
 
 N_PROPOSALS, N_CLASSES, FIRING = 2000, 20, 0.05  # a twentieth of the regions is above its class's threshold
 PLAIN_BATCH, PLAIN_REGIONS, LARGE_REGIONS = 64, 200, 100
+IN_A_ROW = 4
 STAGES = ("decode", "propose", "warp", "network", "fc6 fc7", "SVMs", "regression", "suppression")
 PER_REGION = ("warp", "network", "fc6 fc7", "SVMs", "regression")
 
@@ -225,6 +229,47 @@ def measure(name: str, paths: list[Path], options, device: str) -> tuple[dict, d
     return by_stages, beside | timed_regions
 
 
+class Pictures:
+    """Pictures in files, as a data set without annotations."""
+
+    classes = tuple(f"class {number}" for number in range(N_CLASSES))
+
+    def __init__(self, paths: list[Path]):
+        self.paths = {f"{number:06d}": path for number, path in enumerate(paths)}
+        self.ids = tuple(self.paths)
+
+    def image(self, image_id: str) -> np.ndarray:
+        return read_image(self.paths[image_id])
+
+
+def in_a_row(name: str, paths: list[Path], rounds: int, device: str) -> dict:
+    """Seconds of each of several pictures, searched one by one and as a data set, in turns."""
+    detector = random_detector(name, device)
+    pictures = Pictures(paths)
+    first = pictures.image(pictures.ids[0])
+    scores = detector.score(first, detector.propose(first)[:PLAIN_BATCH])
+    detector.thresholds_ = np.quantile(scores, 1 - FIRING, axis=0).astype(np.float32)
+
+    def one_by_one():
+        for image_id in pictures.ids:
+            detector.detect(pictures.image(image_id), image_id=image_id)
+
+    def as_a_data_set():
+        detector.detect_dataset(pictures, progress=False)
+
+    single, together = zip(
+        *((timed(one_by_one, device), timed(as_a_data_set, device)) for _ in range(rounds)), strict=True
+    )
+    single, together = statistics.median(single), statistics.median(together)
+    return {
+        "network": name,
+        "pictures": len(paths),
+        "data set, s each": together / len(paths),
+        "one by one, s each": single / len(paths),
+        "ratio": single / together,
+    }
+
+
 def photographs(folder: Path, n: int) -> list[Path]:
     """Photographs with enough proposals, at most `n`: the VOC sample's first, or one that is drawn."""
     real = os.environ.get("RCNN_REAL_DATA")
@@ -267,14 +312,18 @@ def main():
     options = parser.parse_args()
     device = choose_device()
     with tempfile.TemporaryDirectory() as folder:
-        paths = photographs(Path(folder), options.rounds)
-        measured = [measure(name, paths, options, device) for name in options.networks.split(",")]
+        paths = photographs(Path(folder), max(options.rounds, IN_A_ROW))
+        names = options.networks.split(",")
+        measured = [measure(name, paths, options, device) for name in names]
+        row_names = names if device == "cuda" else names[:1]  # on a processor one network says it all
+        rows = [in_a_row(name, (IN_A_ROW * paths)[:IN_A_ROW], options.rounds, device) for name in row_names]
     kind = "photographs" if os.environ.get("RCNN_REAL_DATA") else "a drawn picture"
     what = (
         f"{kind}, {N_PROPOSALS} proposals, {N_CLASSES} classes, {torch.get_num_threads()} threads, {device}"
     )
     report(f"Detection by stage, {what}", [stages for stages, _ in measured])
     report(f"Detection beside its peers, {what}", [beside for _, beside in measured], name="detection_peers")
+    report(f"Detection in several pictures, {what}", rows, name="detection_in_a_row")
 
 
 if __name__ == "__main__":

@@ -4,8 +4,9 @@ First what the machine sustains: products and convolutions in float32 and bfloat
 copy in memory, decoding of JPEG by Pillow, and writing and reading of a file that is not in the system's cache.
 Then every stage for one picture with 2,000 regions: what it cannot do without, the time in which the machine could
 have done that, and the time it takes. Of the networks that is 2 operations for each weight that meets a value,
-counted layer by layer; of warping, the bytes of the crops, which must be written; of scores and ridge regression,
-the operations of their matrix products; of decoding, Pillow's own time; of stored features, the bytes in memory.
+counted layer by layer (the first convolution, which reads 3 channels only, also by itself); of warping, the bytes
+of the crops, which must be written; of scores and ridge regression, the operations of their matrix products; of
+decoding, Pillow's own time; of stored features, the bytes in memory.
 
 The plainest algorithms are counted: one with fewer operations could go below a floor. Selective search has no
 floor here: what it needs at least is not known.
@@ -167,6 +168,10 @@ def network_rows(name: str, rates: dict[str, float], device: str) -> list[dict]:
     pool5 = converted.features(crops, ("pool5",))["pool5"]
     pool5 = pool5.repeat(N_REGIONS // size + 1, 1)[:N_REGIONS].contiguous()
     n = 1 if name == "vgg16" else 3
+    first = next(layer for layer in converted.module.trunk.modules() if isinstance(layer, nn.Conv2d))
+    with torch.inference_mode():
+        alone = seconds(lambda: _done(first(crops)), repeats=n)
+        a_crop = 2 * first.weight[0].numel() * first(crops[:1]).numel()
     trunk = seconds(lambda: _done(converted.features(crops, ("pool5",))["pool5"]), repeats=n)
     rest = seconds(lambda: _done(converted.from_pool5(pool5, "fc7")), repeats=n)
     rows = []
@@ -174,6 +179,8 @@ def network_rows(name: str, rates: dict[str, float], device: str) -> list[dict]:
         gflop = N_REGIONS * operations(network, part) / 1e9
         what = "convolutions" if part == "trunk" else "fc6 and fc7"
         rows.append(_stage(f"{what}, {name}, {precision}", gflop, "GFLOP", gflop / rates[precision], taken))
+    gflop, taken = N_REGIONS * a_crop / 1e9, alone * N_REGIONS / size
+    rows.insert(1, _stage(f"of these the first, {name}", gflop, "GFLOP", gflop / rates[precision], taken))
     return rows
 
 
