@@ -7,7 +7,7 @@ import sys
 def print_seconds(seconds: dict[str, float]) -> None:
     """One line a stage."""
     for stage, value in seconds.items():
-        print(f"  {stage:16s} {value:8.1f} s")
+        print(f"  {stage:24s} {value:8.1f} s")
 
 
 def percent(fraction: float) -> float | None:

@@ -14,6 +14,10 @@ Then the other side, the objects: `object_attributes` says how large, hidden, cu
 common kinds (`normalized_aps`), and `missed_objects` which ones it never finds.
 
 `tide` sorts the same detections by another taxonomy, and `agreement` lays the two side by side.
+
+Proposals, features and detection can be spread over a cluster; this need not be. All detections are compared with
+all objects at once, in arrays, which for half a million of them takes a fraction of a second, less than handing
+them to another machine.
 """
 
 from rcnn_helpers.diagnosis.attributes import object_attributes
