@@ -223,6 +223,29 @@ def test_fingerprints_hold_one_picture_at_a_time(tmp_path, monkeypatch):
     assert alive.ever == SIZES[-1] and alive.most <= 2
 
 
+def test_annotations_are_forgotten_when_they_are_too_many(tmp_path, monkeypatch):
+    from rcnn_helpers.datasets import annotated_images
+    from rcnn_helpers.datasets.voc import VOCDataset, write_annotation, write_image_set
+
+    scenes, alive = WithLength(SIZES[-1]), Alive()
+    for image_id in scenes.ids:
+        write_annotation(tmp_path / "Annotations" / f"{image_id}.xml", scenes.annotation(image_id))
+    write_image_set(tmp_path / "ImageSets" / "Main" / "train.txt", scenes.ids)
+    (tmp_path / "JPEGImages").mkdir()
+    read = VOCDataset._read_annotation
+    monkeypatch.setattr(VOCDataset, "_read_annotation", lambda self, name: alive.register(read(self, name)))
+    monkeypatch.setattr(annotated_images, "KEPT_ANNOTATIONS", 10)
+    dataset = VOCDataset(tmp_path, "train", classes=CLASSES)
+    for image_id in dataset.ids * 2:
+        assert dataset.annotation(image_id).image_id == image_id
+    assert alive.most <= 10 + 1 and alive.ever == 2 * SIZES[-1]
+    ten = dataset.subset(10)
+    ten._annotations.clear()
+    for image_id in ten.ids * 3:
+        ten.annotation(image_id)
+    assert alive.ever == 2 * SIZES[-1] + 10, "as many as may be kept are read once"
+
+
 def test_judging_detections_decodes_no_image():
     from rcnn_helpers.diagnosis import diagnose, tide
     from rcnn_helpers.evaluation import Detections, evaluate

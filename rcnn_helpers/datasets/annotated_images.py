@@ -13,6 +13,9 @@ import numpy as np
 from rcnn_helpers.errors import AnnotationError, DatasetError
 from rcnn_helpers.images import read_image
 
+# Annotations kept in memory, of 1 KB each or so; when there are more, all are forgotten and read again.
+KEPT_ANNOTATIONS = 100_000
+
 
 @dataclass(frozen=True)
 class Annotation:
@@ -48,7 +51,7 @@ class Annotation:
 
 
 class AnnotatedImages:
-    """Images of a split with annotations, each annotation read once and kept.
+    """Images of a split with annotations, which are kept once they are read, as far as they are not too many.
 
     A subclass has `classes` and finds files: it defines ``image_path``, ``_annotation_path`` and
     ``_read_annotation``, each of an image's id.
@@ -108,10 +111,14 @@ class AnnotatedImages:
         return image
 
     def annotation(self, image_id: str) -> Annotation:
-        """The annotation of an image, read once and kept; AnnotationError if it is missing or malformed."""
-        if image_id not in self._annotations:
-            self._annotations[image_id] = self._read_annotation(image_id)
-        return self._annotations[image_id]
+        """The annotation of an image, kept once it is read; AnnotationError if it is missing or malformed."""
+        annotation = self._annotations.get(image_id)
+        if annotation is None:
+            annotation = self._read_annotation(image_id)
+            if len(self._annotations) >= KEPT_ANNOTATIONS:
+                self._annotations.clear()
+            self._annotations[image_id] = annotation
+        return annotation
 
     def boxes_of(self, image_id: str, name: str, *, include_difficult: bool = True) -> np.ndarray:
         """Boxes of the objects of one class in one image, float32 [N, 4]."""

@@ -227,7 +227,7 @@ def diagnosis(n: int, folder: Path) -> None:
 def fine_tuning(n: int, folder: Path) -> None:
     dataset = Scenes(n, 375, 500)
     settings = FinetuneSettings(steps=6, batch_size=16, positives=4)
-    boxes = Boxes(dataset, 1000)
+    boxes = Boxes(dataset, 200)
     finetune(quarter_tnet(), dataset, boxes, settings=settings, image_memory=IMAGE_MEMORY, progress=False)
 
 
@@ -281,16 +281,16 @@ class Stage:
 STAGES = {
     "annotations": Stage(
         reading_annotations,
-        "1.2 KB an image and 70 an object, kept once read",
-        "nothing: 0.6 GB for ILSVRC's 395,918",
+        "830 an image and 140 an object, kept once read",
+        "100,000 annotations: about 0.1 GB",
     ),
-    "drawing": Stage(drawing, "an annotation an image, about 2 KB", "nothing: 0.8 GB for ILSVRC's 395,918"),
+    "drawing": Stage(drawing, "an annotation an image, about 1 KB", "nothing: 1 GB a million images"),
     "proposals": Stage(proposals, "nothing; as a dict 16 a box, 32 KB an image of 2,000", "lazy=True"),
     "features": Stage(features, "nothing: one image's regions", "4 x D x regions of an image"),
     "SVMs": Stage(
         svms,
-        "4 x D + 5 x C + 40 a positive, and as much a hard negative",
-        "max_memory, 4 GiB; positives must fit",
+        "4 x D + 5 x C + 40 a positive, and a hard negative",
+        "max_memory: 4 GiB, or twice the positives",
     ),
     "box regression": Stage(
         regression, "4 x D a pair, until a class has D pairs", "4 x D x D a class: 340 MB for the T-Net"
