@@ -317,3 +317,42 @@ def test_a_file_of_costs_that_is_none_is_refused(content, tmp_path, capsys):
     path.write_text(content)
     assert main(["plan", "voc2007", "--costs", str(path)]) == 1
     assert "Traceback" not in capsys.readouterr().err
+
+
+# -- what is measured ----------------------------------------------------------------------------------------
+
+
+def test_operations_are_those_of_the_layers():
+    """The quarter T-Net's five convolutions and two fully connected layers, two operations a weight and place."""
+    from rcnn_helpers.cost_measurement import _operations
+    from rcnn_helpers.networks import load_network
+
+    convolutions = [(24, 3, 11, 55), (64, 24, 5, 27), (96, 64, 3, 13), (96, 96, 3, 13), (64, 96, 3, 13)]
+    expected = sum(2 * out * into * k**2 * side**2 for out, into, k, side in convolutions) / 1e9
+    found = _operations(load_network("quarter_tnet", weights="random", device="cpu"), "fc7")
+    assert found["forward_gflop"] == pytest.approx(expected)
+    assert found["deeper_gflop"] == pytest.approx(2 * (2304 * 1024 + 1024 * 1024) / 1e9)
+
+
+def test_pictures_to_measure_with_are_of_vocs_size(tmp_path):
+    from rcnn_helpers.cost_measurement import Pictures
+
+    pictures = Pictures(tmp_path)
+    assert len(pictures.ids) >= 2
+    for image_id in pictures.ids:
+        assert pictures.image(image_id).shape == (375, 500, 3)
+        assert (pictures.annotation(image_id).height, pictures.annotation(image_id).width) == (375, 500)
+
+
+@pytest.mark.slow
+def test_every_part_is_measured():
+    from rcnn_helpers.cost_measurement import measure
+
+    costs = measure("quarter_tnet", device="cpu")
+    assert Costs.from_dict(json.loads(json.dumps(asdict(costs)))) == costs
+    numbers = {name: value for name, value in asdict(costs).items() if not isinstance(value, str)}
+    assert all(value > 0 for value in numbers.values()), numbers
+    assert (costs.pool5, costs.deepest) == (2304, 1024)
+    # Two bytes a number, seventeen a region, and a header.
+    assert 2304 * 2 + 17 < costs.stored < 2304 * 2 + 17 + 20
+    assert costs.resident <= costs.forward_memory
