@@ -37,6 +37,11 @@ NOTES = {
         "write first: a loop of `cv2.resize` over the same proposals, torchvision's network in float32, "
         "torchvision's `nms`. The paper: 13 s on its GPU, 53 s on a CPU.",
     ),
+    "detection_in_a_row": (
+        "Several images in a row",
+        "As a data set, the next images are read and their proposals made while the network works, beside a "
+        "search of one image after the other.",
+    ),
     "selective_search": (
         "Region proposals",
         "Beside OpenCV contrib's selective search in its fast mode, with a base of 50, on the same photographs.",
@@ -58,16 +63,26 @@ NOTES = {
         "`resized_crop` in a DataLoader of two workers.",
     ),
     "svm": ("Support vector machines", "Beside scikit-learn's LinearSVC, class by class, at equal accuracy."),
+    "svm_mining": (
+        "Hard negatives",
+        "Beside a loop by the same rules that trains a LinearSVC for each class when its cache has grown.",
+    ),
+    "svm_20000": ("Support vector machines, 20,000 rows", "The same on three times the rows."),
+    "svm_20000_mining": ("Hard negatives, features of fc7's size", "The same on four times the features."),
     "bbox_regression": ("Box regression", "Beside scikit-learn's `Ridge` with its Cholesky solver."),
     "nms": ("Suppression", "Beside torchvision's `nms`, class by class."),
     "evaluation": ("Average precision", "Beside pycocotools."),
     "diagnosis": ("Error diagnosis", "Beside plain NumPy, class by class."),
     "units": ("The units of pool5", "An index of all units beside the bare forward pass."),
+    "units_lists": ("Its lists alone", "Beside one suppression for each unit and image."),
+    "units_memory": ("Its memory", "It stays as it is, however many regions there are."),
     "segmentation": ("Segmentation", "One picture: its regions, their two crops, the pasting."),
     "baselines": ("Other features", "Beside plain code for the same descriptors."),
     "import": ("Imports", "In fresh processes, beside `import torch`."),
     "notebooks": ("Notebooks", "From the start of the kernel to the first picture."),
     "drawing": ("Drawing", "Beside Pillow and matplotlib."),
+    "widgets_toyvoc": ("Explorers", "A redraw beside the same pixels written by matplotlib, on toys."),
+    "widgets_voc": ("Explorers on photographs", "The same on photographs."),
 }
 _CORES = {"1": "one core", "2": "two cores", "gpu": "a GPU"}
 
