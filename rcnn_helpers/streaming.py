@@ -139,9 +139,10 @@ class SentOnce:
         Digest of the packed value, once it has been packed.
     """
 
-    def __init__(self, value, key: str | None = None):
+    def __init__(self, value, key: str | None = None, n_bytes: int | None = None):
         self.value = value
         self.key = key
+        self._n_bytes = n_bytes
         self._packed = None
 
     def __reduce__(self):
@@ -150,7 +151,9 @@ class SentOnce:
 
     def __sizeof__(self) -> int:
         """Bytes that travel: by this Dask decides to send the object ahead and not with every task."""
-        return object.__sizeof__(self) + self._pack().nbytes
+        if self._n_bytes is None:
+            self._n_bytes = self._pack().nbytes
+        return object.__sizeof__(self) + self._n_bytes
 
     def _pack(self) -> np.ndarray:
         """The value as bytes, uint8 [n]; the same array each time, by which joblib knows it again."""
@@ -193,7 +196,7 @@ def _received(key: str, packed: np.ndarray) -> SentOnce:
     with _lock:
         if key not in _kept:
             _kept.clear()
-            _kept[key] = SentOnce(pickle.loads(packed), key)
+            _kept[key] = SentOnce(pickle.loads(packed), key, packed.nbytes)
         return _kept[key]
 
 

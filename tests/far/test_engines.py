@@ -9,6 +9,7 @@ from pathlib import Path
 import joblib
 import numpy as np
 import pytest
+import torch
 
 from rcnn_helpers import streaming
 from rcnn_helpers.errors import ImageError
@@ -22,16 +23,21 @@ import shapes
 class Names:
     """A stage that tells which process did what, and carries a megabyte and more."""
 
-    def __init__(self):
+    def __init__(self, log):
+        self.log = log
         self.payload = np.random.default_rng(0).bytes(3_000_000)
 
     def __getstate__(self):
-        Path(os.environ["PICKLED"]).open("a").write("pickled\n")
+        self.note("pickled")
         return self.__dict__
 
     def __setstate__(self, state):
         self.__dict__.update(state)
-        Path(os.environ["PICKLED"]).open("a").write(f"unpickled by {os.getpid()}\n")
+        self.note(f"unpickled by {os.getpid()}")
+
+    def note(self, line):
+        with self.log.open("a") as file:
+            file.write(f"{line}\n")
 
     def prepare(self, image_id):
         return image_id, len(self.payload)
@@ -40,9 +46,6 @@ class Names:
         if prepared[0] == "bad":
             raise ImageError("the image bad is bad")
         return *prepared, os.getpid()
-
-
-CPU = __import__("torch").device("cpu")
 
 
 # -- the same outcome --------------------------------------------------------------------------------------
@@ -90,17 +93,15 @@ def test_an_unreadable_image_is_named(spread, dataset, tmp_path):
 
 
 @pytest.mark.parametrize("kind", ["loky", "dask"])
-def test_what_images_share_travels_once_a_worker(kind, request, monkeypatch, tmp_path):
-    log = tmp_path / "pickled.txt"
-    monkeypatch.setenv("PICKLED", str(log))
+def test_what_images_share_travels_once_a_worker(kind, request, tmp_path):
     engine = {"backend": "loky", "n_jobs": 2}
     if kind == "dask":
-        client = request.getfixturevalue("dask_cluster")
-        client.run(os.environ.__setitem__, "PICKLED", str(log))
+        request.getfixturevalue("dask_cluster")
         engine = {"backend": "dask"}
+    log = tmp_path / "pickled.txt"
     ids = [str(i) for i in range(40)]
     with joblib.parallel_config(**engine):
-        found = list(over_images(Names(), ids, device=CPU))
+        found = list(over_images(Names(log), ids, device=torch.device("cpu")))
     assert [(name, size) for name, size, _ in found] == [(name, 3_000_000) for name in ids]
     workers = {worker for _, _, worker in found}
     assert os.getpid() not in workers

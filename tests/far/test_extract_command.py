@@ -55,13 +55,12 @@ def whole(root, tmp_path_factory) -> Path:
     return cache
 
 
-@pytest.mark.parametrize("written", [1, 4])
+@pytest.mark.parametrize("written", [2, 5])
 def test_a_killed_shard_is_taken_up_under_another_numbering(root, whole, tmp_path, written):
     first = [sys.executable, "-c", DIES, str(written), *arguments(root, tmp_path, "--shard", "1/2")]
     killed = subprocess.run(first, env=environment(), capture_output=True, text=True)
     assert killed.returncode == -signal.SIGKILL, killed.stderr
-    left = shapes.files_below(tmp_path)
-    assert 0 < len(left) < len(shapes.files_below(whole))
+    assert len(shapes.files_below(tmp_path)) < len(shapes.files_below(whole))
     for number in (1, 2, 3):
         assert main(arguments(root, tmp_path, "--shard", f"{number}/3")) == 0
     assert shapes.files_below(tmp_path) == shapes.files_below(whole)
@@ -77,7 +76,7 @@ def test_a_cache_may_be_moved_while_nothing_runs(root, whole, tmp_path, capsys):
     assert shapes.files_below(tmp_path / "there") == shapes.files_below(whole)
 
 
-def test_two_processes_under_torchrun_and_two_jobs_fill_the_same_store(root, whole, tmp_path):
+def test_two_processes_under_torchrun_fill_the_same_store(root, whole, tmp_path):
     start = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
     program = ["-m", "rcnn_helpers.cli", *arguments(root, tmp_path / "torchrun")]
     done = subprocess.run([*start, *program], env=environment(), capture_output=True, text=True)
@@ -86,7 +85,8 @@ def test_two_processes_under_torchrun_and_two_jobs_fill_the_same_store(root, who
     assert shapes.files_below(tmp_path / "torchrun") == shapes.files_below(whole)
 
 
-def test_jobs_fill_the_same_store(root, whole, tmp_path):
+def test_jobs_fill_the_same_store(root, whole, tmp_path, monkeypatch):
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
     assert main(arguments(root, tmp_path, "--jobs", "2")) == 0
     assert shapes.files_below(tmp_path) == shapes.files_below(whole)
 
