@@ -24,6 +24,8 @@ PAIRS_PER_OBJECT = 6.3
 # with 100 and 4.3 with 200, on 2,000 to 2,400 rows on average; for thousands of photographs this is a guess.
 SVM_TRAININGS = 10
 SVM_ROWS = 5000
+# Bytes of rows that the SVMs keep, or twice what their positives take if that is more (`svm.mining.ROW_MEMORY`).
+SVM_MEMORY = 4 * 2**30
 # Boxes of an image on disk: four float32 each.
 BOX_BYTES = 16
 # Fine-tuning's batch (sec. 2.3) and its steps in the released code.
@@ -383,9 +385,11 @@ def _svms(work: Workload, costs: Costs, regions: Mapping, proposals: int, card: 
     deeper = 2 * regions["train"] * costs.deeper
     on_card = 2 * regions["train"] * costs.deeper_gflop / card.forward_tflops / 1e3
     rest = mined * work.classes * costs.score + work.classes * SVM_TRAININGS * SVM_ROWS * costs.solve
-    rows = work.objects + work.partial_objects + work.classes * SVM_ROWS
     row_bytes = 4 * costs.deepest + 5 * work.classes + 40
-    memory = costs.resident + rows * row_bytes / _GB + _image_gb(costs, proposals)
+    positives = (work.objects + work.partial_objects) * row_bytes
+    wanted = positives + work.classes * SVM_ROWS * row_bytes
+    rows_gb = min(wanted, max(SVM_MEMORY, 2 * positives)) / _GB
+    memory = costs.resident + rows_gb + _image_gb(costs, proposals)
     return Stage(
         "SVMs", (reading + deeper + rest) / _HOUR, 0.0, memory, "no", (reading + on_card + rest) / _HOUR
     )

@@ -116,6 +116,16 @@ def test_svms():
     assert found.memory_gb == pytest.approx(1 + (rows + 100 * 4 * (2 * 100 + 2 * 10)) / 1e9)
 
 
+def test_the_rows_of_the_svms_are_bounded():
+    from rcnn_helpers.svm.mining import ROW_MEMORY
+
+    assert planning.SVM_MEMORY == ROW_MEMORY
+    many = stage("SVMs", replace(WORK, classes=100_000))  # rows of 500,080 bytes
+    assert many.memory_gb == pytest.approx(1 + ROW_MEMORY / 1e9, rel=1e-3)
+    positives = stage("SVMs", replace(WORK, classes=100_000, objects=10_000))
+    assert positives.memory_gb == pytest.approx(1 + 2 * 10_000 * 500_080 / 1e9, rel=1e-3)
+
+
 def test_svms_mine_as_many_images_as_they_are_told():
     all_mined, three = stage("SVMs"), stage("SVMs", replace(WORK, mined_images=3))
     assert (all_mined.hours - three.hours) == seconds(7 * 100 * 2 * 0.001)
