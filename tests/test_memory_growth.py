@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 from numpy.testing import assert_array_equal
+from pandas.testing import assert_frame_equal
 from torch import nn
 
 from rcnn_helpers import kept_images, memory
@@ -212,15 +213,20 @@ def test_no_stage_holds_more_images_than_it_works_on(stage, network, tmp_path, m
 
 def test_fingerprints_hold_one_picture_at_a_time(tmp_path, monkeypatch):
     from rcnn_helpers.images import read_image, write_image
-    from rcnn_helpers.redundancy import fingerprints, open_pictures, pictures
+    from rcnn_helpers.redundancy import fingerprints, near_duplicates, open_pictures, pictures
 
     alive = Alive()
     monkeypatch.setattr(pictures, "read_image", lambda path: alive.register(read_image(path)))
     scenes = Scenes(SIZES[-1])
     for image_id in scenes.ids:
         write_image(tmp_path / f"{image_id}.png", scenes.image(image_id))
-    fingerprints(open_pictures(tmp_path), chunk=20)
+    known = fingerprints(open_pictures(tmp_path), chunk=20)
     assert alive.ever == SIZES[-1] and alive.most <= 2
+    monkeypatch.setattr(pictures, "memory_for_images", lambda: 0)
+    mapped = fingerprints(open_pictures(tmp_path), chunk=20)
+    assert isinstance(mapped.descriptors, np.memmap) and not isinstance(known.descriptors, np.memmap)
+    assert_array_equal(mapped.descriptors, known.descriptors)
+    assert_frame_equal(near_duplicates(mapped, k=3), near_duplicates(known, k=3))
 
 
 def test_annotations_are_forgotten_when_they_are_too_many(tmp_path, monkeypatch):

@@ -8,9 +8,11 @@ from pathlib import Path
 
 import numpy as np
 
+from rcnn_helpers.columns import Columns
 from rcnn_helpers.datasets.voc import IMAGE_SUFFIXES
 from rcnn_helpers.errors import AnnotationError, DatasetError
 from rcnn_helpers.images import read_image
+from rcnn_helpers.kept_images import memory_for_images
 from rcnn_helpers.redundancy.gist import DIMENSION, gist
 from rcnn_helpers.storage import atomic_write, read_arrays
 
@@ -59,7 +61,7 @@ class Fingerprints:
     ----------
     pictures : PictureSet
     descriptors : float32 array of shape [N, 960]
-        See `rcnn_helpers.redundancy.gist`.
+        See `rcnn_helpers.redundancy.gist`. Those of a great many pictures are mapped from a temporary file.
     file_hashes, pixel_hashes : tuple of N str
         SHA-256 of the bytes of the file, and of the decoded picture (its size and its pixels).
     """
@@ -149,7 +151,7 @@ def fingerprints(
 
     if chunk < 1:
         raise ValueError(f"chunk is {chunk}, but at least one picture is read at a time")
-    descriptors, files, pixels = [np.zeros((0, DIMENSION), np.float32)], [], []
+    described, files, pixels = Columns({"gist": (np.float32, DIMENSION)}, memory_for_images()), [], []
     with tqdm(total=len(pictures), desc=pictures.name, unit="picture", disable=not progress) as bar:
         for first in range(0, len(pictures), chunk):
             paths = pictures.paths[first : first + chunk]
@@ -159,11 +161,11 @@ def fingerprints(
                 part = _computed(paths)
                 if kept is not None:
                     atomic_write(kept, lambda file, part=part: np.savez(file, **part))
-            descriptors.append(part["descriptors"])
+            described.append(gist=part["descriptors"])
             files += part["files"].tolist()
             pixels += part["pixels"].tolist()
             bar.update(len(paths))
-    return Fingerprints(pictures, np.concatenate(descriptors), tuple(files), tuple(pixels))
+    return Fingerprints(pictures, described.finish()["gist"], tuple(files), tuple(pixels))
 
 
 def pixel_hash(image) -> str:

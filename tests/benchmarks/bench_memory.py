@@ -298,8 +298,8 @@ STAGES = {
     "detection": Stage(
         detection, "28 a detection; two lists while it runs", "40 x C detections an image: 1.1 KB x C"
     ),
-    "evaluation": Stage(evaluation, "about 100 a detection", "the detections"),
-    "diagnosis": Stage(diagnosis, "about 250 a detection", "the detections"),
+    "evaluation": Stage(evaluation, "140 a detection", "the detections"),
+    "diagnosis": Stage(diagnosis, "220 a detection", "the detections"),
     "fine-tuning": Stage(
         fine_tuning,
         "560 KB a photograph, 30 a window",
@@ -310,7 +310,9 @@ STAGES = {
         units, "nothing: 24 x units x regions listed", "22 MB for the T-Net's pool5, top 100"
     ),
     "redundancy": Stage(
-        redundancy, "3.8 KB a picture, 1 KB for its pairs", "nothing: 2 GB for ILSVRC's 395,918"
+        redundancy,
+        "3.8 KB a picture, 0.5 KB beside it",
+        "half of the free memory, then a mapped file; 0.5 KB stays",
     ),
     "segmentation": Stage(
         segmentation,
