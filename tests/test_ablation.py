@@ -398,8 +398,9 @@ def test_a_row_is_read_from_text():
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("layers=fc6", "'layers=fc6'.*the keys are name, network, layer"),
+        ("layers=fc6", r"'layers=fc6'.*layer=pool5\|.*fc6.*fine_tuned=yes\|no"),
         ("fc6", "'fc6'.*KEY=VALUE"),
+        ("labels", r"labels=overlap\|ground_truth"),
         ("layer=fc9", "no layer 'fc9'; it has pool5, fc6, fc7"),
         ("fine_tuned=perhaps", "fine_tuned is 'perhaps' in a row; give yes or no"),
         ("box_regression=yes", "box_regression is 'yes' in a row; give a whole number"),

@@ -130,7 +130,7 @@ class Row:
             key, equals, value = (piece.strip() for piece in part.partition("="))
             if key not in FIELDS or not equals:
                 raise SettingsError(
-                    f"{part!r} in row {text!r} is not KEY=VALUE; the keys are {', '.join(FIELDS)}"
+                    f"{part!r} in row {text!r} is not KEY=VALUE; possible are {possible_settings()}"
                 )
             values[key] = _read_value(key, value)
         if values.get("network", network) != network:
@@ -139,6 +139,25 @@ class Row:
 
 
 FIELDS = tuple(field.name for field in fields(Row))
+
+
+def possible_settings() -> str:
+    """What the text of a row can say, for whoever has mistyped one: keys, and what each of them takes."""
+    layers = dict.fromkeys(layer for network in NETWORKS.values() for layer in network.shapes)
+    values = {
+        "name": "TEXT",
+        "network": "|".join(NETWORKS),
+        "layer": "|".join(layers),
+        "fine_tuned": "yes|no",
+        "box_regression": "ROUNDS",
+        "classifier": "|".join(CLASSIFIERS),
+        "warp_mode": "|".join(WARP_MODES),
+        "padding": "PIXELS",
+        "positive_iou": "none|IOU",
+        "negative_iou": "IOU",
+        "labels": "|".join(LABELS),
+    }
+    return ", ".join(f"{key}={values[key]}" for key in FIELDS)
 
 
 def _read_value(key: str, value: str):

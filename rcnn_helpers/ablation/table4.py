@@ -256,6 +256,9 @@ def table4(
     rows = tuple(dict.fromkeys(rows))
     if not rows:
         raise SettingsError("there are no rows to run; give some of table4_rows()")
+    if not seeds:
+        raise SettingsError("there are no seeds; give at least one")
+    first = roles(seeds[0])  # before the network is opened: folders that are not there are told at once
     options = _Options(
         Path(cache),
         network,
@@ -268,7 +271,9 @@ def table4(
         device,
         progress,
     )
-    found = {seed: _SeedRun(seed, roles(seed), options).results(rows) for seed in seeds}
+    found = {}
+    for seed in seeds:
+        found[seed] = _SeedRun(seed, first if seed == seeds[0] else roles(seed), options).results(rows)
     return pd.DataFrame(
         {"name": row.name, **asdict(row), "seed": seed, **found[seed][row]["ap"]}
         | {key: found[seed][row][key] for key in ("mAP", "median_AP", "seconds")}
