@@ -22,6 +22,7 @@ from rcnn_helpers.baselines import (
     format_table,
     handmade,
     judge,
+    judging,
     summary,
 )
 from rcnn_helpers.cli import main
@@ -181,7 +182,7 @@ def test_a_comparison_goes_on_where_it_was(squares, given_proposals, tmp_path, m
     once = len(taken)
     taken.clear()
     compare(contestants((7, 1e-2)), **options)
-    timing = comparing.TIMED_IMAGES  # more than the test images
+    timing = judging.TIMED_IMAGES  # more than the test images
     assert once < 2 * len(taken) and len(taken) >= len(squares[0].ids) + min(timing, len(squares[1].ids))
 
 
