@@ -232,3 +232,18 @@ def test_pictures_of_any_kind_can_be_searched(model, tmp_path):
     Image.new("RGB", (1, 1)).save(tmp_path / "pixel.png")
     pictures = [str(tmp_path / name) for name in ("rgb.png", "grey.jpg", "cmyk.jpg", "rgba.png", "pixel.png")]
     assert main(["detect", *pictures, "--model", str(model), "--out", str(tmp_path / "out")]) == 0
+
+
+def test_a_model_of_other_classes_is_refused_and_classes_it_does_not_know_are_told(toy_folder, capsys):
+    from rcnn_helpers.cli.data import compare_classes
+    from rcnn_helpers.datasets.voc import VOCDataset
+    from rcnn_helpers.errors import SettingsError
+
+    dataset = VOCDataset(toy_folder, "test")
+    shown = sorted({name for image_id in dataset.ids for name in dataset.annotation(image_id).names})
+    compare_classes(dataset, (*shown, "unicorn"))
+    assert capsys.readouterr().out == ""
+    compare_classes(dataset, shown[1:])
+    assert f"was not trained for it: {shown[0]}\n" in capsys.readouterr().out
+    with pytest.raises(SettingsError, match=f"show {shown[0]}.*was trained for unicorn"):
+        compare_classes(dataset, ("unicorn",))

@@ -1,12 +1,13 @@
 """``rcnn baselines``."""
 
-from pathlib import Path
-
-from rcnn_helpers import settings
-from rcnn_helpers.cli.ablation import (
-    comparison_options,
+from rcnn_helpers.cli.experiments import (
+    cache_to_share,
     data_to_compare_on,
+    detection_options,
     finetune_settings,
+    network_of,
+    proposals_of,
+    roles_of_splits,
     weights_by_network,
 )
 from rcnn_helpers.cli.options import DESCRIPTORS, add_parser
@@ -25,15 +26,11 @@ def baselines(options) -> None:
     """
     from rcnn_helpers.baselines import compare, format_table
 
-    profile = settings.get_profile(options.profile)
-    network = options.network or profile.network
-    max_proposals = options.proposals or profile.max_proposals
-    cache = Path(options.cache) if options.cache else settings.cache_dir() / "ablation"
+    network, max_proposals, cache = network_of(options), proposals_of(options), cache_to_share(options)
     features = options.features or [*DESCRIPTORS, *_network_layers(network)]
     _require_known(features, network)
     print(
-        f"{', '.join(features)}; seeds {', '.join(map(str, options.seeds))}; training on {options.split}, "
-        f"judging on {options.test_split} of {options.voc or f'ToyVOC, profile {profile.name}'}; "
+        f"{', '.join(features)}; seeds {', '.join(map(str, options.seeds))}; {roles_of_splits(options)}; "
         f"{max_proposals} proposals an image",
         flush=True,
     )
@@ -113,7 +110,7 @@ def add(commands) -> None:
     parser = add_parser(
         commands, "baselines", baselines, "compare features: pixels, HOG, visual words, network"
     )
-    comparison_options(parser)
+    detection_options(parser)
     parser.add_argument(
         "--features",
         action="append",
@@ -121,4 +118,3 @@ def add(commands) -> None:
         help=f"any of {', '.join(DESCRIPTORS)}, with settings of its own as in hog:cells=10,C=1e-4, or a layer "
         'of the network, with "FT " before it if fine-tuned; can be given several times (default: all)',
     )
-    parser.add_argument("--json", metavar="FILE", help="write the rows there")

@@ -50,6 +50,21 @@ def require_classes(dataset) -> None:
         )
 
 
+def compare_classes(dataset, known) -> None:
+    """Refuse images that show no class that a model knows; say which of their classes it does not know."""
+    if not (Path(dataset.root) / "Annotations" / f"{dataset.ids[0]}.xml").is_file():
+        return  # as of VOC 2012's test images: whoever judges them knows
+    shown = {name for image_id in dataset.ids for name in dataset.annotation(image_id).names}
+    if not shown & set(known):
+        raise SettingsError(
+            f"the images of {dataset.root}, split {dataset.split}, show {', '.join(sorted(shown)) or 'nothing'}, "
+            f"and the model was trained for {', '.join(known)}; take a model that was trained for these images"
+        )
+    others = sorted(shown - set(known))
+    if others:
+        print(f"not judged, as the model was not trained for it: {', '.join(others)}")
+
+
 def some_images(dataset, n: int | None):
     """`n` images spread evenly over the split, in its order; all of them without `n`."""
     if n is None or n >= len(dataset.ids):

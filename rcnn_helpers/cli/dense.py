@@ -114,6 +114,17 @@ def scaling(options) -> None:
     save_tables(options, frame)
 
 
+def _above_zero(text: str) -> float:
+    """A number above zero."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0.0
+    if not 0 < value < float("inf"):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number above zero")
+    return value
+
+
 def _numbers(text: str) -> tuple[float, ...]:
     """Numbers above zero, separated by commas."""
     try:
@@ -159,13 +170,13 @@ def add(commands) -> None:
     )
     parser.add_argument(
         "--min-size",
-        type=float,
+        type=_above_zero,
         default=32.0,
         metavar="PIXELS",
         help="square root of the smallest window's area (default: %(default)s)",
     )
     parser.add_argument(
-        "--size-step", type=float, default=2**0.5, metavar="F", help="from size to size (default: 1.41)"
+        "--size-step", type=_above_zero, default=2**0.5, metavar="F", help="from size to size (default: 1.41)"
     )
     parser.add_argument(
         "--aspect-ratios",

@@ -7,6 +7,7 @@ from rcnn_helpers import settings
 from rcnn_helpers.cli.data import (
     cache_of,
     class_list,
+    compare_classes,
     open_dataset,
     readable_pictures,
     require_classes,
@@ -69,10 +70,10 @@ def detect(options) -> None:
     from rcnn_helpers.detector import RCNN
     from rcnn_helpers.drawing import draw_boxes
     from rcnn_helpers.images import write_image
+    from rcnn_helpers.storage import make_folder
 
     detector = RCNN.load(options.model, device=options.device)
-    out = Path(options.out)
-    out.mkdir(parents=True, exist_ok=True)
+    out = make_folder(options.out)
     results = []
     for path, image in readable_pictures(options):
         started = time.perf_counter()
@@ -139,7 +140,9 @@ def _detections_of_model(options):
     detector = RCNN.load(options.model, device=options.device)
     if options.proposals:
         detector.max_proposals = options.proposals
-    dataset = some_images(open_dataset(options, classes=detector.classes_), options.max_images)
+    dataset = open_dataset(options, classes=detector.classes_)
+    compare_classes(dataset, detector.classes_)
+    dataset = some_images(dataset, options.max_images)
     detections = detector.detect_dataset(
         dataset, cache=cache_of(options, dataset), box_regression=_box_regression(options)
     )

@@ -5,7 +5,15 @@ import time
 from pathlib import Path
 
 from rcnn_helpers import settings
-from rcnn_helpers.cli.options import NETWORKS, add_parser, common_options, device_options, positive, seed_list
+from rcnn_helpers.cli.options import (
+    NETWORKS,
+    add_parser,
+    common_options,
+    device_options,
+    picture_counts,
+    positive,
+    seed_list,
+)
 from rcnn_helpers.cli.output import percent, provenance, save_json, save_tables
 from rcnn_helpers.errors import SettingsError
 
@@ -185,21 +193,11 @@ def _print_table(frame, steps) -> None:
         )
 
 
-def _numbers(text: str, names: tuple[str, ...]) -> tuple[int, ...]:
-    parts = [part.strip() for part in text.split(",")]
-    if len(parts) != len(names) or not all(part.isascii() and part.isdigit() and int(part) for part in parts):
-        raise argparse.ArgumentTypeError(
-            f"{text!r} is not {len(names)} numbers from 1 on: {', '.join(names)}"
-        )
-    return tuple(map(int, parts))
-
-
-def _picture_counts(text: str) -> dict[str, int]:
-    return dict(zip(_PICTURES, _numbers(text, tuple(_PICTURES)), strict=True))
-
-
 def _box_counts(text: str) -> tuple[int, ...]:
-    few, many = _numbers(text, ("few", "many"))
+    counts = [part.strip() for part in text.split(",")]
+    if len(counts) != 2 or not all(part.isascii() and part.isdigit() and int(part) for part in counts):
+        raise argparse.ArgumentTypeError(f"{text!r} is not two numbers from 1 on, such as 20,40")
+    few, many = map(int, counts)
     if few > many:
         raise argparse.ArgumentTypeError(f"{text!r}: the first number is to be the smaller one")
     return few, many
@@ -239,7 +237,7 @@ def add(commands) -> None:
     _ilsvrc_options(parser)
     parser.add_argument(
         "--pictures",
-        type=_picture_counts,
+        type=picture_counts,
         metavar="TRAIN,VAL,TEST",
         help="pictures of ToyVOC (default: 500,100,150)",
     )

@@ -21,9 +21,8 @@ def duplicates(options) -> None:
 
     A set is a folder with pictures, DIR:SPLIT for a split of a folder in VOC layout, or toyvoc:SPLIT. With A
     alone its pictures are compared with each other. Pairs are ranked; look at them (--out) before you believe
-    them. With
-    --planted, altered copies of the sets' own pictures are planted instead, and looked for; with --measure, random
-    descriptors are searched.
+    them. With --planted, altered copies of the sets' own pictures are planted instead, and looked for; with
+    --measure, random descriptors are searched.
     """
     tasks = {"planted": _planted, "measure": _measured}
     chosen = [name for name in tasks if getattr(options, name)]
@@ -132,11 +131,11 @@ def _planted(options) -> None:
         seed=options.seed,
         progress=progress,
     )
-    n_gist = slice(0, DIMENSION), slice(DIMENSION, None)
+    of_gist, of_pixels = slice(0, DIMENSION), slice(DIMENSION, None)
     searches = {
-        "gist": (n_gist[0], False),
-        "gist, also mirrored": (n_gist[0], True),
-        "pixels": (n_gist[1], False),
+        "gist": (of_gist, False),
+        "gist, also mirrored": (of_gist, True),
+        "pixels": (of_pixels, False),
     }
     result = {"pictures": len(pictures), "database": len(pictures) // 2, "seed": options.seed}
     result |= {"thresholds": list(planted.THRESHOLDS), "searches": {}}

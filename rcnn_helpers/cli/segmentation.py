@@ -1,21 +1,26 @@
 """``rcnn segment``: train a segmenter, use and judge it, and the paper's Table 5 (sec. 5)."""
 
-import shutil
-import sys
 import time
 from pathlib import Path
 
-from rcnn_helpers import settings
 from rcnn_helpers.cli.data import cache_of, open_dataset, readable_pictures, some_images
+from rcnn_helpers.cli.experiments import (
+    cache_to_share,
+    experiment_options,
+    network_of,
+    proposals_of,
+    refuse_pictures_of_a_folder,
+    roles_of_splits,
+    say_how_little_few_seeds_show,
+    screen_width,
+)
 from rcnn_helpers.cli.options import (
     NETWORKS,
     add_parser,
     common_options,
     data_options,
     device_options,
-    picture_counts,
     positive,
-    seed_list,
 )
 from rcnn_helpers.cli.output import percent, print_seconds, progress_bar, provenance, save_json, save_tables
 from rcnn_helpers.errors import DatasetError, SettingsError
@@ -79,10 +84,10 @@ def run(options) -> int:
     from rcnn_helpers.images import write_image
     from rcnn_helpers.segmentation.painting import paint_labels
     from rcnn_helpers.segmentation.segmenter import Segmenter
+    from rcnn_helpers.storage import make_folder
 
     segmenter = Segmenter.load(options.model, device=options.device)
-    out = Path(options.out)
-    out.mkdir(parents=True, exist_ok=True)
+    out = make_folder(options.out)
     results = []
     for path, image in readable_pictures(options):
         started = time.perf_counter()
@@ -162,14 +167,13 @@ def table(options) -> None:
 
     frame = table5(**_table_arguments(options))
     found = segmentation_signs(frame)
-    width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
     print(
         "\nSegmentation accuracy, %; ± is the standard deviation over the seeds; the paper's is VOC 2011 val"
     )
-    print(format_table5(frame, width=width))
+    print(format_table5(frame, width=screen_width()))
     print("\nThe paper's claims, by differences in mean accuracy between rows of the same seed")
     print(format_signs(found))
-    _say_how_little_few_seeds_show(options)
+    say_how_little_few_seeds_show(options)
     save_tables(options, frame, signs=found)
 
 
@@ -189,7 +193,7 @@ def why(options) -> None:
     frame = foreground_table(**_table_arguments(options))
     print("\nAccuracy of label maps and objects named right by their true outlines, %, means over the seeds")
     print(format_foreground(frame))
-    _say_how_little_few_seeds_show(options)
+    say_how_little_few_seeds_show(options)
     save_tables(options, frame, differences=foreground_differences(frame))
 
 
@@ -198,9 +202,7 @@ def _table_arguments(options) -> dict:
     from rcnn_helpers.datasets.toyvoc import open_toyvoc
     from rcnn_helpers.datasets.voc import VOCDataset
 
-    profile = settings.get_profile(options.profile)
-    if options.voc and options.pictures:
-        raise SettingsError("--pictures is for ToyVOC, which is drawn; with --voc use --max-images")
+    refuse_pictures_of_a_folder(options)
 
     def data(seed):
         if options.voc is None:
@@ -210,28 +212,22 @@ def _table_arguments(options) -> dict:
         return train, _with_masks(VOCDataset(options.voc, options.test_split, classes=train.classes))
 
     print(
-        f"seeds {', '.join(map(str, options.seeds))}; training on {options.split}, judging on "
-        f"{options.test_split} of {options.voc or f'ToyVOC, profile {profile.name}'}; "
+        f"seeds {', '.join(map(str, options.seeds))}; {roles_of_splits(options)}; "
         f"{options.regions} regions an image",
         flush=True,
     )
     return {
         "data": data,
         "seeds": options.seeds,
-        "cache": Path(options.cache) if options.cache else settings.cache_dir() / "ablation",
-        "network": options.network or profile.network,
+        "cache": cache_to_share(options),
+        "network": network_of(options),
         "weights": options.weights,
-        "max_proposals": options.proposals or profile.max_proposals,
+        "max_proposals": proposals_of(options),
         "max_regions": options.regions,
         "max_images": options.max_images,
         "max_test_images": options.max_test_images,
         "device": options.device,
     }
-
-
-def _say_how_little_few_seeds_show(options) -> None:
-    if len(options.seeds) < 3:
-        print("One or two seeds show little: by chance alone, n seeds agree in one of 2^(n-1) cases.")
 
 
 def _open(options, classes=None):
@@ -361,28 +357,8 @@ def _add_use(actions) -> None:
 
 
 def _table_options(parser) -> None:
-    data_options(parser, split="trainval")
-    parser.add_argument(
-        "--test-split", default="test", metavar="NAME", help="images to judge on (default: %(default)s)"
-    )
-    parser.add_argument("--profile", choices=sorted(settings.PROFILES), help="(default: laptop)")
-    parser.add_argument(
-        "--pictures",
-        type=picture_counts,
-        metavar="TRAIN,VAL,TEST",
-        help="draw so many pictures of ToyVOC, instead of the profile's",
-    )
-    parser.add_argument(
-        "--seeds", type=seed_list, default=(0,), metavar="A,B", help="seeds, such as 0,1,2 (default: 0)"
-    )
-    parser.add_argument("--network", choices=NETWORKS, help="backbone (default: the profile's)")
-    parser.add_argument("--weights", metavar="FILE", help="its pre-trained weights")
-    parser.add_argument(
-        "--proposals",
-        type=positive,
-        metavar="N",
-        help="boxes an image in fine-tuning (default: the profile's)",
-    )
+    experiment_options(parser)
+    parser.add_argument("--weights", metavar="FILE", help="the network's pre-trained weights")
     parser.add_argument(
         "--regions",
         type=positive,
@@ -390,10 +366,3 @@ def _table_options(parser) -> None:
         metavar="N",
         help="regions an image (default: %(default)s)",
     )
-    parser.add_argument("--max-images", type=positive, metavar="N", help="train on N images of the split")
-    parser.add_argument(
-        "--max-test-images", type=positive, metavar="N", help="judge on N images of the split"
-    )
-    parser.add_argument("--csv", metavar="FILE", help="write a line for each row and seed there")
-    parser.add_argument("--json", metavar="FILE", help="write rows and claims there")
-    device_options(parser)
