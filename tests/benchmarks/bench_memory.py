@@ -119,14 +119,17 @@ class Boxes(dict):
 
 
 class MadeUpFeatures(FeatureStore):
-    """A store that makes its features up when they are read: the objects' own boxes, then the proposals."""
+    """A store that makes its features up when they are read: the objects' own boxes, then the proposals.
 
-    def __init__(self, folder, dataset: Scenes, network):
+    `length` features of a region are made; by default as many as the layer has.
+    """
+
+    def __init__(self, folder, dataset: Scenes, network, *, length: int | None = None):
         super().__init__(folder, network=network)
-        self.dataset, self.proposals = dataset, Boxes(dataset, REGIONS)
+        self.dataset, self.proposals, self.length = dataset, Boxes(dataset, REGIONS), length
 
     def read(self, image_id, layer=None) -> RegionFeatures:
-        dim = self.network.feature_dim(layer or self.layer)
+        dim = self.length or self.network.feature_dim(layer or self.layer)
         objects = self.dataset.annotation(image_id).boxes
         boxes = np.concatenate([objects, self.proposals[image_id]])
         rng = np.random.default_rng([2, int(image_id)])
@@ -200,7 +203,8 @@ def regression(n: int, folder: Path) -> None:
     from rcnn_helpers.bbox_regression import BoxRegressors
 
     dataset = Scenes(n)
-    store = MadeUpFeatures(folder, dataset, quarter_tnet())
+    # So few features that every class has as many pairs after some tens of images: from then on only sums are kept.
+    store = MadeUpFeatures(folder, dataset, quarter_tnet(), length=256)
     BoxRegressors().fit_chunks(regression_chunks(dataset, store, 1.0), n_classes=len(CLASSES))
 
 
