@@ -66,3 +66,18 @@ def test_the_runner_knows_only_benchmarks_that_exist(load, monkeypatch):
     monkeypatch.setattr(sys, "argv", ["run.py", "nms", "nonsense"])
     with pytest.raises(SystemExit):
         runner._parse()
+
+
+def test_the_operations_of_a_network_are_those_counted_by_hand(load):
+    """The quarter T-Net: twice the inputs of a channel's window, times channels, times places."""
+    for name in ("_report", "bench_bbox_regression", "bench_detection"):
+        load(name)
+    roofline = load("bench_roofline")
+    network = roofline.load_network("quarter_tnet", device="cpu")
+    convolutions = (
+        2 * 3 * 11**2 * 24 * 55**2
+        + 2 * 24 * 5**2 * 64 * 27**2
+        + 2 * (64 * 9 * 96 + 96 * 9 * 96 + 96 * 9 * 64) * 13**2
+    )
+    assert roofline.operations(network, "trunk") == convolutions
+    assert roofline.operations(network, "fc6 fc7") == 2 * (2304 * 1024 + 1024 * 1024)

@@ -12,7 +12,7 @@ A third table has several pictures in a row: `RCNN.detect` for each, and `RCNN.d
 next pictures' proposals meanwhile (beside a GPU on the processor's cores, else in a thread for each core).
 
 Photographs are those of the VOC sample named by RCNN_REAL_DATA with at least 2,000 proposals; without it, one is
-drawn. The plain way is timed on 200 regions, VGG-16 on 100 in all three ways, and what grows with the regions is
+drawn. The plain way is timed on 200 regions, VGG-16 on 64 in all three ways, and what grows with the regions is
 then scaled to 2,000 (``--full`` does them all).
 
 Run: python tests/benchmarks/bench_detection.py [--networks quarter_tnet,tnet,alexnet,vgg16] [--rounds 2] [--full]
@@ -46,8 +46,8 @@ from rcnn_helpers.svm import LinearSVMs
 from rcnn_helpers.warping import crop_buffer
 
 N_PROPOSALS, N_CLASSES, FIRING = 2000, 20, 0.05  # a twentieth of the regions is above its class's threshold
-PLAIN_BATCH, PLAIN_REGIONS, LARGE_REGIONS = 64, 200, 100
-IN_A_ROW = 4
+PLAIN_BATCH, PLAIN_REGIONS, LARGE_REGIONS = 64, 200, 64
+WARM_UP, IN_A_ROW = 16, 3  # regions, pictures
 STAGES = ("decode", "propose", "warp", "network", "fc6 fc7", "SVMs", "regression", "suppression")
 PER_REGION = ("warp", "network", "fc6 fc7", "SVMs", "regression")
 
@@ -68,6 +68,14 @@ def random_detector(name: str, device: str) -> RCNN:
     detector.regressors_.intercept_ = np.zeros((N_CLASSES, 4), np.float32)
     detector.thresholds_ = np.zeros(N_CLASSES, np.float32)
     return detector
+
+
+def warm_up(detector: RCNN, image: np.ndarray, boxes: np.ndarray) -> None:
+    """Compile kernels and convert precisions; set thresholds that about `FIRING` of the regions exceed."""
+    scores = detector.score(image, boxes[:WARM_UP])
+    detector.regress(image, boxes[:WARM_UP])
+    deviations = statistics.NormalDist().inv_cdf(1 - FIRING)
+    detector.thresholds_ = np.float32(scores.mean(axis=0) + deviations * scores.std(axis=0))
 
 
 class Stopwatch:
@@ -180,7 +188,7 @@ def timed(function, device: str) -> float:
 def measure(name: str, paths: list[Path], options, device: str) -> tuple[dict, dict]:
     """One row of seconds by stage, and one beside the peers."""
     detector = random_detector(name, device)
-    whole = options.full or (name != "vgg16" and device == "cpu") or device == "cuda"
+    whole = options.full or device == "cuda" or name != "vgg16"
     n_regions = N_PROPOSALS if whole else LARGE_REGIONS
     scale = N_PROPOSALS / n_regions
     n_plain = N_PROPOSALS if options.full else min(n_regions, PLAIN_REGIONS)
@@ -188,11 +196,8 @@ def measure(name: str, paths: list[Path], options, device: str) -> tuple[dict, d
     boxes = detector.propose(image)
     bare, module = bare_pass(detector, n_regions, device), plain_network(detector)
 
-    # Also what warms up: kernels are chosen and compiled, precisions converted.
-    scores = detector.score(image, boxes[:PLAIN_BATCH])
-    detector.regress(image, boxes[:PLAIN_BATCH])
-    detector.thresholds_ = np.quantile(scores, 1 - FIRING, axis=0).astype(np.float32)
-    plain_detection(detector, module, image, boxes[:PLAIN_BATCH], device)
+    warm_up(detector, image, boxes)
+    plain_detection(detector, module, image, boxes[:WARM_UP], device)
 
     stages, totals, passes, plain = [], [], [], []
     for path in (paths * options.rounds)[: max(options.rounds, 1)]:
@@ -247,8 +252,7 @@ def in_a_row(name: str, paths: list[Path], rounds: int, device: str) -> dict:
     detector = random_detector(name, device)
     pictures = Pictures(paths)
     first = pictures.image(pictures.ids[0])
-    scores = detector.score(first, detector.propose(first)[:PLAIN_BATCH])
-    detector.thresholds_ = np.quantile(scores, 1 - FIRING, axis=0).astype(np.float32)
+    warm_up(detector, first, detector.propose(first))
 
     def one_by_one():
         for image_id in pictures.ids:

@@ -33,7 +33,7 @@ QUICK: dict[str, list[str]] = {
     "diagnosis": ["--detections", "50000"],
     "drawing": [],
     "evaluation": ["--detections", "50000"],
-    "extraction": ["--rounds", "2"],
+    "extraction": ["--networks", "quarter_tnet", "--rounds", "2"],
     "finetuning": ["--rounds", "3"],
     "import": ["--rounds", "1"],
     "nms": [],
