@@ -24,7 +24,7 @@ import numpy as np
 from rcnn_helpers.errors import DatasetError, SettingsError, StoreError
 from rcnn_helpers.segmentation.regions import MAX_REGIONS, MIN_PIXELS, SegmentRegions, segment_regions
 from rcnn_helpers.settings import CONTEXT_PADDING
-from rcnn_helpers.storage import atomic_write, read_arrays
+from rcnn_helpers.storage import atomic_write, read_arrays, sha256
 
 FEATURES = ("full", "fg", "full+fg")
 # What "full+fg" is made of, and what is kept on disk.
@@ -225,9 +225,10 @@ class RegionFolder(Mapping):
             self._find(image_id)
 
     def _find(self, image_id: str) -> SegmentRegions:
+        source = self._image_digest(image_id)  # first: a picture that changes meanwhile is noticed
         image = self.dataset.image(image_id)
         regions = segment_regions(image, max_regions=self.max_regions, min_pixels=self.min_pixels)
-        write_regions(self._path(image_id), regions, source=self._source(image_id))
+        write_regions(self._path(image_id), regions, source=source)
         return regions
 
     def _path(self, image_id: str) -> Path:
@@ -237,31 +238,35 @@ class RegionFolder(Mapping):
         return image_id in self.ids
 
     def _is_up_to_date(self, path: Path, image_id: str) -> bool:
-        source = self._source(image_id)
-        if not path.exists() or source is None:
+        image = self._image_path(image_id)
+        if not path.exists() or image is None:
             return path.exists()
-        written_for = _read_source(path)
+        written_for = read_arrays(path, ("source",))
         if written_for is None:  # by an older version, which went by dates alone
-            return path.stat().st_mtime_ns >= source[1]
-        return written_for == source
+            return path.stat().st_mtime_ns >= image.stat().st_mtime_ns
+        return written_for["source"].tolist() == self._image_digest(image_id)
 
-    def _source(self, image_id: str) -> tuple[int, int] | None:
-        """Size and date of an image's file. Any other date means another file, be it earlier or later."""
-        if not hasattr(self.dataset, "image_path"):
-            return None
-        status = Path(self.dataset.image_path(image_id)).stat()
-        return status.st_size, status.st_mtime_ns
+    def _image_path(self, image_id: str) -> Path | None:
+        return Path(self.dataset.image_path(image_id)) if hasattr(self.dataset, "image_path") else None
+
+    def _image_digest(self, image_id: str) -> str:
+        """SHA-256 of an image's file; empty for images that are in no file, or cannot be read."""
+        path = self._image_path(image_id)
+        try:
+            return "" if path is None else sha256(path)
+        except OSError:
+            return ""
 
 
-def write_regions(path, regions: SegmentRegions, *, source: tuple[int, int] | None = None) -> None:
+def write_regions(path, regions: SegmentRegions, *, source: str = "") -> None:
     """Write the regions of an image to a file, atomically; some 20 KB for 150 of them.
 
     Parameters
     ----------
     path : path-like
     regions : SegmentRegions
-    source : (int, int), optional
-        Size in bytes and date in nanoseconds of the image's file.
+    source : str
+        SHA-256 of the image's file, if it is in one.
     """
     n_atoms = regions.members.shape[1]
     arrays = {
@@ -270,8 +275,8 @@ def write_regions(path, regions: SegmentRegions, *, source: tuple[int, int] | No
         "n_atoms": np.array(n_atoms),
         "boxes": regions.boxes,
     }
-    if source is not None:
-        arrays["source"] = np.array(source, np.int64)
+    if source:
+        arrays["source"] = np.array(source)
     atomic_write(path, lambda file: np.savez_compressed(file, **arrays))
 
 
@@ -282,12 +287,6 @@ def read_regions(path) -> SegmentRegions | None:
         return None
     members = np.unpackbits(arrays["members"], axis=1, count=int(arrays["n_atoms"])).astype(bool)
     return SegmentRegions(arrays["atoms"].astype(np.int32), members, arrays["boxes"])
-
-
-def _read_source(path) -> tuple[int, int] | None:
-    """Size and date of the image that a file of regions was written for; None if it does not say."""
-    arrays = read_arrays(path, ("source",))
-    return None if arrays is None else tuple(arrays["source"].tolist())
 
 
 class SegmentationFeatures:
