@@ -241,6 +241,8 @@ class RegionFolder(Mapping):
         image = self._image_path(image_id)
         if not path.exists() or image is None:
             return path.exists()
+        if not image.exists():
+            return False  # reading it will say so
         written_for = read_arrays(path, ("source",))
         if written_for is None:  # by an older version, which went by dates alone
             return path.stat().st_mtime_ns >= image.stat().st_mtime_ns
