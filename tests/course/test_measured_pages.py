@@ -70,7 +70,7 @@ RESULTS = {
             for stage in ("proposals", "detection")
         ],
     },
-    "costs_2_cores.json": {
+    "costs_tnet.json": {
         "machine": "a machine",
         "date": "2026-11-21",
         "batch": 128,
@@ -134,7 +134,7 @@ def test_every_data_set_has_its_plan(pages):
 
 
 def test_a_plan_takes_the_batch_that_was_saved():
-    small = RESULTS["costs_2_cores.json"] | {"batch": 24, "costs": asdict(replace(COSTS, network="vgg16"))}
+    small = RESULTS["costs_tnet.json"] | {"batch": 24, "costs": asdict(replace(COSTS, network="vgg16"))}
     assert "70,000 batches of 24 windows" in plan_sections(small)
 
 

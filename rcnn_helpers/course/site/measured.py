@@ -13,7 +13,7 @@ PAGES = ("how_fast.md", "how_far.md", "what_it_survives.md")
 # The results that the pages show, and what makes them.
 BENCHMARKS = "benchmarks.json"
 MEMORY = "memory.json"
-COSTS = "costs_2_cores.json"
+COSTS = "costs_tnet.json"
 MADE_BY = {
     BENCHMARKS: "make benchmark",
     MEMORY: f"python tests/benchmarks/bench_memory.py --json data/results/{MEMORY}",
