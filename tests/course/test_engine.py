@@ -2,6 +2,8 @@
 
 import dataclasses
 import sys
+import threading
+import time
 
 import numpy as np
 import pytest
@@ -290,6 +292,18 @@ def test_ctrl_c_gets_through():
 
     with pytest.raises(KeyboardInterrupt):
         judge(MEAN, interrupted)
+
+
+def test_the_time_limit_begins_with_the_answer(monkeypatch):
+    """On a machine with much else to do, a watch that had begun earlier broke off its own start, and all hung."""
+    start = threading.Thread.start
+
+    def slow_start(thread):
+        start(thread)
+        time.sleep(1.5)
+
+    monkeypatch.setattr(threading.Thread, "start", slow_start)
+    assert judge(MEAN, np.mean, time_limit=1).outcome == Outcome.PASS
 
 
 def test_the_time_limit_leaves_no_exception_behind():

@@ -452,11 +452,12 @@ def _time_limit(seconds: float) -> Iterator[None]:
     """Raise `_TooSlow` in this thread after `seconds`; works on every system, but not inside one long C call."""
     thread = threading.get_ident()
     raise_in = ctypes.pythonapi.PyThreadState_SetAsyncExc
-    lock, ended, over = threading.Lock(), threading.Event(), False
+    lock, begun, ended, over = threading.Lock(), threading.Event(), threading.Event(), False
 
     def watch():
+        begun.wait()  # what is raised while this thread is being started would break the starting
         step, left = min(0.1, seconds), seconds
-        while not ended.wait(step):
+        while not (ended.wait(step) or over):
             if _importing(thread):
                 continue  # the first `import torch` takes long, and half of it would spoil the whole session
             left -= step
@@ -468,6 +469,7 @@ def _time_limit(seconds: float) -> Iterator[None]:
 
     threading.Thread(target=watch, daemon=True).start()
     try:
+        begun.set()
         yield
     finally:
         over = True  # before anything else, as the exception may still arrive in the next line
