@@ -45,7 +45,7 @@ from rcnn_helpers.settings import choose_device
 from rcnn_helpers.svm import LinearSVMs
 from rcnn_helpers.warping import crop_buffer
 
-N_PROPOSALS, N_CLASSES, FIRING = 2000, 20, 0.05  # a twentieth of the regions is above its class's threshold
+N_PROPOSALS, N_CLASSES, FIRING = 2000, 20, 0.05  # about so many regions lie above the threshold of a class
 PLAIN_BATCH, PLAIN_REGIONS, LARGE_REGIONS = 64, 200, 64
 WARM_UP, IN_A_ROW = 16, 3  # regions, pictures
 STAGES = ("decode", "propose", "warp", "network", "fc6 fc7", "SVMs", "regression", "suppression")
