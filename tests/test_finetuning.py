@@ -763,6 +763,15 @@ def test_the_command_refuses_mistakes_in_one_line(command, changes, message, cap
     assert message in error and "Traceback" not in error
 
 
+def test_the_command_limits_the_memory_for_images(command, monkeypatch, capsys):
+    def seen(*data, image_memory, **options):
+        raise TrainingError(f"{image_memory} bytes")
+
+    monkeypatch.setattr(finetuning, "finetune", seen)
+    assert main([*command, "--image-memory", "3"]) == 1
+    assert "3000000000 bytes" in capsys.readouterr().err
+
+
 def test_the_command_goes_on_after_ctrl_c(command, tmp_path, monkeypatch, capsys):
     original = finetuning._Run._train_step
 

@@ -65,6 +65,7 @@ def finetune(options) -> None:
             val_proposals=val_proposals,
             settings=chosen,
             out=out,
+            image_memory=None if options.image_memory is None else options.image_memory * 10**9,
             progress=here.is_first,
         )
         if not here.is_first:
@@ -214,6 +215,12 @@ def add(commands) -> None:
         help="overlap: a proposal of IoU 0.5 or more with an object is a positive; ground_truth: only the "
         "objects' own boxes are, and background lies below 0.3, as for the SVMs; overlap_far and "
         "ground_truth_near exchange the background of these two (default: overlap)",
+    )
+    parser.add_argument(
+        "--image-memory",
+        type=positive,
+        metavar="GB",
+        help="memory for decoded images; those beyond it are decoded again (default: half of what is free)",
     )
     parser.add_argument("--out", required=True, metavar="FILE", help="weights to write (.safetensors)")
     device_options(parser)
