@@ -64,6 +64,10 @@ SEGMENT = (
     "rcnn segment table --seeds 0,1,2 --proposals 500 --csv data/results/segmentation_toyvoc.csv "
     "--json data/results/segmentation_toyvoc.json"
 )
+SEGMENT_WHY = (
+    "rcnn segment why --proposals 500 --csv data/results/segmentation_why.csv "
+    "--json data/results/segmentation_why.json"
+)
 SEGMENT_REGIONS = "rcnn segment regions --split val --json data/results/segmentation_regions_toyvoc.json"
 BASELINES_PHOTOGRAPHS = (
     "rcnn baselines --voc VOC2007 --classes aeroplane,bus,cat,horse,motorbike --max-images 250 "
