@@ -61,12 +61,12 @@ def run_command(arguments: list[str], cache: str, said: str, unprivileged: bool 
     os.environ |= {"RCNN_CACHE": cache, "RCNN_PROFILE": "smoke", "RCNN_DEVICE": "cpu"}
     os.setsid()  # so that a signal can be sent to it and its workers, as a terminal does
     signal.signal(signal.SIGINT, signal.default_int_handler)
-    with open(said, "w") as file:
+    from rcnn_helpers.cli import main
+
+    with open(said, "w") as file:  # whoever waits for it knows that the command is about to start
         sys.stdout = sys.stderr = file
         os.dup2(file.fileno(), 1)
         os.dup2(file.fileno(), 2)
-        from rcnn_helpers.cli import main
-
         if unprivileged:
             give_up_privileges()
         status = main(arguments)
