@@ -13,6 +13,7 @@ import pytest
 from bs4 import BeautifulSoup
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 from PIL import Image
+from test_measured_pages import write_results
 
 from rcnn_helpers.course.site import SiteError, build_site, check_site, read_chapter
 from rcnn_helpers.course.site.formulas import mathml
@@ -94,13 +95,14 @@ def repository(tmp_path_factory) -> Path:
     (folder / "notebooks" / "sources" / "03_features.py").write_text("# %%\n")
     (folder / "notebooks" / "teachers_notes.md").write_text("# For teachers\n\n[Start](02_warping.ipynb)\n")
     (folder / "data" / "weights" / "README.md").write_text("# Weights\n\nA card.\n")
+    write_results(folder)
     return folder
 
 
 @pytest.fixture(scope="module")
 def site(repository, tmp_path_factory) -> Path:
     out = tmp_path_factory.mktemp("built") / "site"
-    assert build_site(out, repository=repository) == len(list(out.rglob("*.html"))) == 8
+    assert build_site(out, repository=repository) == len(list(out.rglob("*.html"))) == 11
     return out
 
 
@@ -160,6 +162,15 @@ def test_the_front_page_tells_what_each_chapter_claims(site):
         ["02 Warping", "A square is what the network wants.", "section 2.1, appendix A", "35 minutes"],
         ["03 Features", "Numbers for all.", "", ""],
     ]
+
+
+def test_the_front_page_leads_to_what_was_measured(site):
+    front = _soup(site / "index.html").select_one("article")
+    for name in ("how_fast", "how_far", "what_it_survives"):
+        assert front.select_one(f'a[href="{name}.html"]')
+        assert _soup(site / f"{name}.html").select("article table")
+    cells = {cell.get_text() for cell in _soup(site / "how_fast.html").select("article td")}
+    assert {"2000 x 20", "12.3", "4.32"} <= cells
 
 
 def test_solutions_and_other_pages_are_in_the_contents(site):

@@ -18,6 +18,7 @@ from rcnn_helpers.course.site.chapters import (
     read_chapter,
 )
 from rcnn_helpers.course.site.check import check_site
+from rcnn_helpers.course.site.measured import measured_pages
 from rcnn_helpers.course.site.search import add_texts
 from rcnn_helpers.storage import atomic_folder
 
@@ -78,8 +79,8 @@ def build_site(out: Path, *, repository: Path = REPOSITORY) -> int:
     Raises
     ------
     SiteError
-        If a notebook is missing, was not executed or failed, if a link leads nowhere, if a page would load
-        something from another host, or if `out` holds something other than a site.
+        If a notebook is missing, was not executed or failed, if results are missing, if a link leads nowhere, if a
+        page would load something from another host, or if `out` holds something other than a site.
     """
     out = Path(out).resolve()
     if out.exists() and not (out / "searchindex.js").exists():
@@ -108,6 +109,9 @@ def lay_out(repository: Path, sources: Path) -> None:
     if (repository / "notebooks" / "solutions").is_dir():
         folder, target = repository / "notebooks" / "solutions", sources / "notebooks" / "solutions"
         solutions = _copy_notebooks(folder, target, suffix=": solutions", nosearch=True)
+    measured = measured_pages(repository)
+    for name, text in measured.items():
+        (sources / name).write_text(text, encoding="utf-8")
     pages = [page for page in PAGES if (repository / page).exists()]
     for page in pages:
         (sources / page).parent.mkdir(parents=True, exist_ok=True)
@@ -122,7 +126,7 @@ def lay_out(repository: Path, sources: Path) -> None:
     if shown:
         (sources / shown).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(repository / shown, sources / shown)
-    (sources / "index.md").write_text(_front_page(chapters, pages, shown), encoding="utf-8")
+    (sources / "index.md").write_text(_front_page(chapters, list(measured), pages, shown), encoding="utf-8")
     (sources / "_static").mkdir()
     shutil.copy(HERE / "style.css", sources / "_static" / "course.css")
 
@@ -139,7 +143,7 @@ def _copy_notebooks(folder: Path, target: Path, *, suffix: str = "", **metadata)
     return chapters
 
 
-def _front_page(chapters: list[Chapter], pages: list[str], shown: str | None) -> str:
+def _front_page(chapters: list[Chapter], measured: list[str], pages: list[str], shown: str | None) -> str:
     rows = [["Chapter", "What it claims", "The paper", "Time"]]
     for chapter in chapters:
         link = f"[{chapter.heading}](notebooks/{chapter.name}.ipynb)"
@@ -150,8 +154,9 @@ def _front_page(chapters: list[Chapter], pages: list[str], shown: str | None) ->
     text = (HERE / "front_page.md").read_text(encoding="utf-8").replace("{chapters}", table)
     text = text.replace("{picture}", picture(shown, {"alt": PICTURE_ALT}) if shown else "")
     trees = [_tree("Chapters", [f"notebooks/{chapter.name}" for chapter in chapters])]
-    if pages:
-        trees.append(_tree("Beside the chapters", [page.removesuffix(".md") for page in pages]))
+    for caption, documents in {"What was measured": measured, "Beside the chapters": pages}.items():
+        if documents:
+            trees.append(_tree(caption, [document.removesuffix(".md") for document in documents]))
     return "\n".join([text, *trees])
 
 
