@@ -169,6 +169,15 @@ def test_tables_have_a_column_for_every_key():
     ]
 
 
+def test_a_wide_table_of_few_rows_is_turned():
+    wide = [{"network": name} | {f"stage {n}": n + 0.5 for n in range(9)} for name in ("small", "large")]
+    lines = table(wide).splitlines()
+    assert lines[:3] == ["| network | small | large |", "| :-- | --: | --: |", "| stage 0 | 0.5 | 0.5 |"]
+    assert len(lines) == 2 + 9
+    assert table([wide[0], wide[0]]).splitlines()[0] == "| network | small (1) | small (2) |"
+    assert len(table(wide * 5).splitlines()) == 2 + 10  # turned, it would be wider still
+
+
 def test_the_pages_name_the_card_by_its_figures():
     """What stands in the text of the page is what the estimate is made of."""
     page = (PAGES_FOLDER / "how_far.md").read_text()

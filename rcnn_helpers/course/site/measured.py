@@ -84,6 +84,8 @@ NOTES = {
     "widgets_toyvoc": ("Explorers", "A redraw beside the same pixels written by matplotlib, on toys."),
     "widgets_voc": ("Explorers on photographs", "The same on photographs."),
 }
+# Wider tables are turned, if that makes them narrower.
+_MOST_COLUMNS = 7
 _CORES = {"1": "one core", "2": "two cores", "gpu": "a GPU"}
 
 
@@ -229,6 +231,8 @@ def _euros(value: float) -> str:
 def table(rows: list[Mapping]) -> str:
     """Rows as a table in Markdown; columns as they first come up, numbers to three digits and to the right."""
     columns = list(dict.fromkeys(key for row in rows for key in row))
+    if len(columns) > _MOST_COLUMNS and len(rows) < len(columns) - 1:
+        return table(_turned(rows, columns))
     right = {key for key in columns if all(_is_number(row.get(key)) for row in rows)}
     lines = [
         _line(columns),
@@ -236,6 +240,16 @@ def table(rows: list[Mapping]) -> str:
         *(_line([_cell(row.get(key)) for key in columns]) for row in rows),
     ]
     return "\n".join(lines)
+
+
+def _turned(rows: list[Mapping], columns: list[str]) -> list[dict]:
+    """Columns as rows, for a table that would be wider than its page; each row becomes a column of its own."""
+    heads = [_cell(row.get(columns[0])) for row in rows]
+    heads = [head if heads.count(head) == 1 else f"{head} ({n})" for n, head in enumerate(heads, start=1)]
+    return [
+        {columns[0]: column} | {head: row.get(column) for head, row in zip(heads, rows, strict=True)}
+        for column in columns[1:]
+    ]
 
 
 def _line(cells) -> str:
