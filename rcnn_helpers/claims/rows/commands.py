@@ -14,13 +14,13 @@ PHOTOGRAPHS = (
     "rcnn ablate --voc VOC2007 --split trainval --test-split test --classes "
     "aeroplane,bus,cat,horse,motorbike --max-images 250 --max-test-images 200 --proposals 500 --steps 400 "
     "--batch-size 32 --network squeezenet1_1 --weights squeezenet1_1_imagenet.safetensors --row "
-    "layer=pool5,fine_tuned=no --row layer=pool5,fine_tuned=no,box_regression=1 --row layer=pool5 --row "
-    "layer=pool5,box_regression=1 --csv data/results/ablation_voc2007_sample.csv"
+    "layer=pool5,fine_tuned=no --row layer=pool5,fine_tuned=no,box_regression=1 "
+    "--csv data/results/ablation_voc2007_sample.csv"
 )
-# All classes of the same sample, with four times the images to fine-tune on and eight times the windows.
+# All classes of the same sample, with four times the images to fine-tune on.
 TUNE_ON_MORE_PHOTOGRAPHS = (
     "rcnn finetune --voc VOC2007 --split trainval --network squeezenet1_1 --weights "
-    "squeezenet1_1_imagenet.safetensors --proposals 200 --steps 800 --lr-drop-every 600 --batch-size 128 "
+    "squeezenet1_1_imagenet.safetensors --proposals 200 --steps 1500 --lr-drop-every 1200 --batch-size 128 "
     "--out tuned.safetensors"
 )
 MORE_PHOTOGRAPHS = (
