@@ -64,7 +64,14 @@ LINES = (
         _SECONDS,
         {"network": "tnet"},
     ),
-    Line("one image, VGG-16, two cores", _PLAIN, "detection_peers", "2", _SECONDS, {"network": "vgg16"}),
+    Line(
+        "one image, VGG-16, two cores; 64 regions, scaled",
+        _PLAIN,
+        "detection_peers",
+        "2",
+        _SECONDS,
+        {"network": "vgg16"},
+    ),
     Line(
         "selective search, photographs",
         "OpenCV contrib's fast mode, base 50",
