@@ -117,9 +117,10 @@ def test_every_row_of_the_benchmarks_is_on_the_page(pages):
 
 def test_every_stage_is_in_the_table_of_memory(pages):
     rows = rows_of(pages["how_far.md"])
-    assert ["stage", "MiB, 10 images", "MiB, 1,000 images", "KiB an image"] == rows[0][:4]
+    assert ["stage", "MiB, 10 images", "MiB, 1,000 images", "KiB an image"] == rows[0]
     for stage in ("proposals", "detection"):
-        assert [stage, "1.5", "11.5", "0.25", "28 a detection", "nothing"] in rows
+        assert [stage, "1.5", "11.5", "0.25"] in rows
+        assert [stage, "28 a detection", "nothing"] in rows
 
 
 def test_every_data_set_has_its_plan(pages):

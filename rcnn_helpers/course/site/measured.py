@@ -19,17 +19,9 @@ MADE_BY = {
     MEMORY: f"python tests/benchmarks/bench_memory.py --json data/results/{MEMORY}",
     COSTS: f"rcnn plan voc2007 --json data/results/{COSTS}",
 }
-# What each benchmark stands beside, in the order of the pipeline; others follow under their own names.
+# What each benchmark stands beside: whole images, what is possible, then the stages in their order; others follow
+# under their own names.
 NOTES = {
-    "roofline_machine": (
-        "What the machine can do",
-        "Large matrix products, a convolution, copies in memory, JPEG files and the disk.",
-    ),
-    "roofline": (
-        "How near each stage comes",
-        "The *floor* is what the operations or bytes of a stage would take at the rates above; the *share* is the "
-        "floor divided by the time measured. 1 is the physical limit.",
-    ),
     "detection": ("One image, by stage", "From the JPEG file to the boxes, 2,000 proposals."),
     "detection_peers": (
         "One image, beside the plain way",
@@ -39,8 +31,17 @@ NOTES = {
     ),
     "detection_in_a_row": (
         "Several images in a row",
-        "As a data set, the next images are read and their proposals made while the network works, beside a "
-        "search of one image after the other.",
+        "As a data set, beside a search of one image after the other. With a GPU the proposals of the next images "
+        "are found while the network works; a CPU is busy with the network already.",
+    ),
+    "roofline_machine": (
+        "What the machine can do",
+        "Large matrix products, a convolution, copies in memory, JPEG files and the disk.",
+    ),
+    "roofline": (
+        "How near each stage comes",
+        "The *floor* is what the operations or bytes of a stage would take at the rates above; the *share* is the "
+        "floor divided by the time measured. 1 is the physical limit.",
     ),
     "selective_search": (
         "Region proposals",
@@ -84,6 +85,8 @@ NOTES = {
     "widgets_toyvoc": ("Explorers", "A redraw beside the same pixels written by matplotlib, on toys."),
     "widgets_voc": ("Explorers on photographs", "The same on photographs."),
 }
+# On the page "How far".
+_ELSEWHERE = {"memory"}
 # Wider tables are turned, if that makes them narrower.
 _MOST_COLUMNS = 7
 _CORES = {"1": "one core", "2": "two cores", "gpu": "a GPU"}
@@ -102,6 +105,7 @@ def measured_pages(repository: Path) -> dict[str, str]:
         "benchmarks": lambda: benchmark_sections(results[BENCHMARKS]),
         "measured": lambda: _when(results[BENCHMARKS]),
         "memory": lambda: memory_table(results[MEMORY]),
+        "memory_laws": lambda: memory_laws(results[MEMORY]),
         "memory_measured": lambda: _when(results[MEMORY]),
         "plans": lambda: plan_sections(results[COSTS]),
         "costs_measured": lambda: f"{results[COSTS]['costs']['network']} on {_when(results[COSTS])}",
@@ -135,7 +139,7 @@ def _when(result: Mapping) -> str:
 
 def benchmark_sections(result: Mapping) -> str:
     """A section for each benchmark, with a table for each number of cores it ran on."""
-    benchmarks = result["benchmarks"]
+    benchmarks = {name: rows for name, rows in result["benchmarks"].items() if name not in _ELSEWHERE}
     order = [name for name in NOTES if name in benchmarks]
     order += sorted(name for name in benchmarks if name not in NOTES)
     return "\n".join(_benchmark_section(name, benchmarks[name]) for name in order)
@@ -156,7 +160,7 @@ def _benchmark_section(name: str, by_cores: Mapping) -> str:
 
 
 def memory_table(result: Mapping) -> str:
-    """What each stage takes beyond what it starts with, by number of images, and what it depends on."""
+    """What each stage takes beyond what it starts with, by number of images."""
     rows = [
         {
             "stage": row["stage"],
@@ -166,12 +170,20 @@ def memory_table(result: Mapping) -> str:
                 if key.startswith("growth MiB")
             },
             "KiB an image": row["KiB an image"],
-            "what grows, in bytes": row["grows"],
-            "what bounds it": row["bound"],
         }
         for row in result["rows"]
     ]
     return table(rows)
+
+
+def memory_laws(result: Mapping) -> str:
+    """What the memory of each stage depends on."""
+    return table(
+        [
+            {"stage": row["stage"], "what grows, in bytes": row["grows"], "what bounds it": row["bound"]}
+            for row in result["rows"]
+        ]
+    )
 
 
 def plan_sections(result: Mapping) -> str:
