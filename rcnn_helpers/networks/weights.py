@@ -98,9 +98,10 @@ def _read_state_dict(path):
 
 def _refuse_compressed(path):
     """PyTorch never compresses what it saves; a file that is packed could unpack to any size."""
-    if not zipfile.is_zipfile(path):
-        return  # of PyTorch's older format, or no such file at all
     try:
+        # This, too, raises BadZipFile, for an archive that says to be one of several parts.
+        if not zipfile.is_zipfile(path):
+            return  # of PyTorch's older format, or no such file at all
         with zipfile.ZipFile(path) as archive:
             packed = [entry for entry in archive.infolist() if entry.compress_type != zipfile.ZIP_STORED]
     except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError) as error:

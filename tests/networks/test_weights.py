@@ -2,6 +2,7 @@
 
 import http.server
 import pickle
+import struct
 import threading
 
 import pytest
@@ -105,6 +106,17 @@ def test_missing_files_and_unknown_suffixes_are_named(tmp_path):
     (tmp_path / "net.h5").write_bytes(b"x")
     with pytest.raises(WeightsError, match=r"suffix '\.h5'.*\.safetensors"):
         load(tmp_path / "net.h5")
+
+
+def test_a_state_dict_that_says_to_be_one_part_of_several_is_refused(tmp_path):
+    path = tmp_path / "part.pth"
+    torch.save({"weight": torch.zeros(2)}, path)
+    content = bytearray(path.read_bytes())
+    locator = len(content) - 22 - 20  # in front of the archive's last record, which takes 22 bytes
+    content[locator : locator + 20] = struct.pack("<4sLQL", b"PK\x06\x07", 3, 0, 4)
+    path.write_bytes(content)
+    with pytest.raises(WeightsError, match=r"part\.pth is damaged or no PyTorch file"):
+        read_weights(path)
 
 
 def test_weights_of_another_architecture_are_refused_with_the_first_names(tmp_path):
