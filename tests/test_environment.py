@@ -28,7 +28,7 @@ PIP_NAME = {"pytorch": "torch", "opencv": "opencv-python"}
 
 
 def split_range(requirement: str) -> tuple[str, str]:
-    """``"numpy>=1.26"`` -> ``("numpy", "1.26")``: every range in use is one lower bound."""
+    """``"numpy>=2.0"`` -> ``("numpy", "2.0")``: every range in use is one lower bound."""
     match = re.fullmatch(r"([A-Za-z0-9-]+)>=([0-9.]+)", requirement)
     assert match, f"{requirement!r} is not a name with one lower bound"
     return match[1], match[2]

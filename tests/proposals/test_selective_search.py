@@ -107,7 +107,8 @@ def test_texture_agrees_with_scipys_gaussian_derivatives(picture):
 def test_strong_edges_fall_into_the_last_bin():
     image = np.zeros((9, 10, 1), dtype=np.uint8)
     image[:, 5:] = 255
-    assert texture_codes(image)[0, 4].max() == 9
+    at_the_edge = texture_codes(image)[0, 4, 4:6]
+    assert at_the_edge.max() == 9
 
 
 def test_neighbours_share_a_side():
