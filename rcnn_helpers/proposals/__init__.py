@@ -212,9 +212,8 @@ class LazyProposals(Mapping):
         path = self.path(image_id)
         boxes = self._read_up_to_date(path, image_id)
         if boxes is None:
-            image_digest = self._image_digest(
-                image_id
-            )  # first: should the file change now, the seal is broken
+            # First: should the file change while its boxes are searched, the seal does not fit it any more.
+            image_digest = self._image_digest(image_id)
             boxes = self._find(image_id, image)
             _write_boxes(path, boxes, image_digest)
         return boxes
