@@ -47,7 +47,8 @@ def false_positive_trend(diagnoses: Mapping, *, groups: Mapping | None = None):
     diagnoses : mapping of str to Diagnosis
         Detectors by name.
     groups : mapping of str to sequence of str, optional
-        Classes to average over; by default the groups of the data set's similar classes.
+        Classes to average over; by default the groups of the data set's similar classes, those of which every
+        detector searched for a class.
 
     Raises
     ------
@@ -55,7 +56,7 @@ def false_positive_trend(diagnoses: Mapping, *, groups: Mapping | None = None):
         If there is no diagnosis, or a group has none of the classes.
     """
     first = _first(diagnoses)
-    groups = dict(first.similar.groups if groups is None else groups)
+    groups = _searched_groups(diagnoses, first.similar.groups) if groups is None else dict(groups)
     down, across = (len(groups), len(diagnoses)) if len(diagnoses) > 1 else (1, len(groups))
     figure, axes = _panels(down, across, width=4.6, height=3.0, sharex=True, sharey=True)
     panels = [(group, name) for group in groups for name in diagnoses]
@@ -72,6 +73,16 @@ def false_positive_trend(diagnoses: Mapping, *, groups: Mapping | None = None):
         ax.set_xlabel("false positives counted, a class")
     _legend_of_types(figure, FP_TYPES)
     return figure
+
+
+def _searched_groups(diagnoses: Mapping, groups: Mapping) -> dict:
+    """Groups of which every detector searched for a class; without any, one of all classes."""
+    searched = {
+        group: names
+        for group, names in groups.items()
+        if all(set(names) & set(diagnosis.classes) for diagnosis in diagnoses.values())
+    }
+    return searched or {"all": _first(diagnoses).classes}
 
 
 def false_positive_bars(diagnoses: Mapping):

@@ -1,5 +1,7 @@
 """What the figures of a diagnosis show: the numbers of the functions they draw, every kind named, nothing cut."""
 
+import dataclasses
+
 import matplotlib
 import matplotlib.pyplot as plt
 import numpy as np
@@ -9,6 +11,7 @@ import pytest
 from rcnn_helpers.diagnosis import agreement, diagnose, figures, impact, tide, trends
 from rcnn_helpers.diagnosis.false_positives import FP_TYPES
 from rcnn_helpers.diagnosis.looks import LOOKS, TIDE_LOOKS
+from rcnn_helpers.diagnosis.similar import SimilarClasses
 from rcnn_helpers.diagnosis.tide import TIDE_TYPES
 from rcnn_helpers.errors import DisplayError
 from rcnn_helpers.plots import use_style
@@ -122,6 +125,15 @@ def test_a_single_detector_has_its_groups_side_by_side_by_their_own_names(diagno
 def test_a_group_without_a_class_that_was_searched_for_is_refused(diagnoses):
     with pytest.raises(DisplayError, match="classes of group 'boats'"):
         figures.false_positive_trend(diagnoses, groups={"boats": ("ship",)})
+
+
+def test_groups_that_no_detector_searched_for_are_left_out_unless_they_are_asked_for(scene):
+    objects = [("a", "cat", (0, 0, 9, 9)), ("a", "bus", (20, 20, 40, 40))]
+    detections, truth = scene(["cat", "bus"], objects, [("a", "cat", 1.0, (50, 50, 59, 59))])
+    of_cats = dataclasses.replace(detections, classes=("cat",))
+    similar = SimilarClasses.from_sets(truth.classes, groups={"pets": ["cat"], "vehicles": ["bus"]})
+    figure = figures.false_positive_trend({"cats": diagnose(of_cats, truth, similar=similar)})
+    assert [ax.get_title() for ax in figure.axes] == ["cats"]
 
 
 def test_the_bars_of_each_class_are_of_as_many_false_positives_as_it_has_objects(diagnoses):
