@@ -65,11 +65,12 @@ NOTES = {
     ),
     "svm": ("Support vector machines", "Beside scikit-learn's LinearSVC, class by class, at equal accuracy."),
     "svm_mining": (
-        "Hard negatives",
-        "Beside a loop by the same rules that trains a LinearSVC for each class when its cache has grown.",
+        "Mining for the SVMs",
+        "Hard negatives, beside a loop by the same rules that trains a LinearSVC for each class when its cache has "
+        "grown.",
     ),
     "svm_20000": ("Support vector machines, 20,000 rows", "The same on three times the rows."),
-    "svm_20000_mining": ("Hard negatives, features of fc7's size", "The same on four times the features."),
+    "svm_20000_mining": ("Mining, features of fc7's size", "The same on four times the features."),
     "bbox_regression": ("Box regression", "Beside scikit-learn's `Ridge` with its Cholesky solver."),
     "nms": ("Suppression", "Beside torchvision's `nms`, class by class."),
     "evaluation": ("Average precision", "Beside pycocotools."),
