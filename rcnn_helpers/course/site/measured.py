@@ -66,8 +66,8 @@ NOTES = {
     "svm": ("Support vector machines", "Beside scikit-learn's LinearSVC, class by class, at equal accuracy."),
     "svm_mining": (
         "Mining for the SVMs",
-        "Hard negatives, beside a loop by the same rules that trains a LinearSVC for each class when its cache has "
-        "grown.",
+        "Hard negatives, beside a loop by the same rules that trains a LinearSVC for each class when its cache "
+        "has grown.",
     ),
     "svm_20000": ("Support vector machines, 20,000 rows", "The same on three times the rows."),
     "svm_20000_mining": ("Mining, features of fc7's size", "The same on four times the features."),
