@@ -15,7 +15,7 @@ import numpy as np
 from PIL import Image
 
 from rcnn_helpers.errors import ImageError
-from rcnn_helpers.storage import atomic_write
+from rcnn_helpers.storage import atomic_write, sha256
 
 # More is a decompression bomb: a small file that unpacks to gigabytes. The limit is the one Pillow has, too.
 MAX_PIXELS = 178_956_970
@@ -274,3 +274,20 @@ def _to_rgb(name: str, image: Image.Image) -> Image.Image:
     layer = image.convert("RGBA")
     white = Image.new("RGBA", layer.size, (255, 255, 255, 255))
     return Image.alpha_composite(white, layer).convert("RGB")
+
+
+def file_of(dataset, image_id: str) -> Path | None:
+    """The file that an image of a data set is in; None for images that are made otherwise."""
+    return Path(dataset.image_path(image_id)) if hasattr(dataset, "image_path") else None
+
+
+def digest_of_file(dataset, image_id: str) -> str:
+    """SHA-256 of the bytes of an image's file; empty for images that are in no file, or cannot be read.
+
+    By it a cache knows an image again, whatever the dates of files say.
+    """
+    path = file_of(dataset, image_id)
+    try:
+        return "" if path is None else sha256(path)
+    except OSError:
+        return ""

@@ -15,8 +15,9 @@ import numpy as np
 
 from rcnn_helpers.boxes import as_boxes, clip, unique
 from rcnn_helpers.errors import DatasetError
+from rcnn_helpers.images import digest_of_file, file_of
 from rcnn_helpers.proposals import random_boxes, selective_search, sliding_window
-from rcnn_helpers.storage import atomic_write, sha256
+from rcnn_helpers.storage import atomic_write
 from rcnn_helpers.streaming import SentOnce, is_spread, packed_for_engine
 
 __all__ = [
@@ -213,7 +214,7 @@ class LazyProposals(Mapping):
         boxes = self._read_up_to_date(path, image_id)
         if boxes is None:
             # First: should the file change while its boxes are searched, the seal does not fit it any more.
-            image_digest = self._image_digest(image_id)
+            image_digest = digest_of_file(self.dataset, image_id)
             boxes = self._find(image_id, image)
             _write_boxes(path, boxes, image_digest)
         return boxes
@@ -241,22 +242,11 @@ class LazyProposals(Mapping):
         if boxes is None:
             return None
         if seal:
-            return boxes if seal == _seal(boxes, self._image_digest(image_id)) else None
+            return boxes if seal == _seal(boxes, digest_of_file(self.dataset, image_id)) else None
         # Written before boxes were sealed. The dates of the files tell less, but more than nothing.
-        image = self._image_path(image_id)
+        image = file_of(self.dataset, image_id)
         newer = image is not None and image.stat().st_mtime_ns > path.stat().st_mtime_ns
         return None if newer else boxes
-
-    def _image_path(self, image_id: str) -> Path | None:
-        return Path(self.dataset.image_path(image_id)) if hasattr(self.dataset, "image_path") else None
-
-    def _image_digest(self, image_id: str) -> str:
-        """Digest of the bytes of the image's file; empty for images that are in no file, or cannot be read."""
-        path = self._image_path(image_id)
-        try:
-            return "" if path is None else sha256(path)
-        except OSError:
-            return ""
 
 
 def proposals_of(proposals: Mapping, dataset, image_id: str, image: np.ndarray) -> np.ndarray:

@@ -22,9 +22,10 @@ from urllib.parse import quote
 import numpy as np
 
 from rcnn_helpers.errors import DatasetError, SettingsError, StoreError
+from rcnn_helpers.images import digest_of_file, file_of
 from rcnn_helpers.segmentation.regions import MAX_REGIONS, MIN_PIXELS, SegmentRegions, segment_regions
 from rcnn_helpers.settings import CONTEXT_PADDING
-from rcnn_helpers.storage import atomic_write, read_arrays, sha256
+from rcnn_helpers.storage import atomic_write, read_arrays
 
 FEATURES = ("full", "fg", "full+fg")
 # What "full+fg" is made of, and what is kept on disk.
@@ -225,7 +226,7 @@ class RegionFolder(Mapping):
             self._find(image_id)
 
     def _find(self, image_id: str) -> SegmentRegions:
-        source = self._image_digest(image_id)  # first: a picture that changes meanwhile is noticed
+        source = digest_of_file(self.dataset, image_id)  # first: a picture that changes meanwhile is noticed
         image = self.dataset.image(image_id)
         regions = segment_regions(image, max_regions=self.max_regions, min_pixels=self.min_pixels)
         write_regions(self._path(image_id), regions, source=source)
@@ -238,7 +239,7 @@ class RegionFolder(Mapping):
         return image_id in self.ids
 
     def _is_up_to_date(self, path: Path, image_id: str) -> bool:
-        image = self._image_path(image_id)
+        image = file_of(self.dataset, image_id)
         if not path.exists() or image is None:
             return path.exists()
         if not image.exists():
@@ -246,18 +247,7 @@ class RegionFolder(Mapping):
         written_for = read_arrays(path, ("source",))
         if written_for is None:  # by an older version, which went by dates alone
             return path.stat().st_mtime_ns >= image.stat().st_mtime_ns
-        return written_for["source"].tolist() == self._image_digest(image_id)
-
-    def _image_path(self, image_id: str) -> Path | None:
-        return Path(self.dataset.image_path(image_id)) if hasattr(self.dataset, "image_path") else None
-
-    def _image_digest(self, image_id: str) -> str:
-        """SHA-256 of an image's file; empty for images that are in no file, or cannot be read."""
-        path = self._image_path(image_id)
-        try:
-            return "" if path is None else sha256(path)
-        except OSError:
-            return ""
+        return written_for["source"].tolist() == digest_of_file(self.dataset, image_id)
 
 
 def write_regions(path, regions: SegmentRegions, *, source: str = "") -> None:
