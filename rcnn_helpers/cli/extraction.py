@@ -6,13 +6,13 @@ from contextlib import nullcontext
 from rcnn_helpers import settings
 from rcnn_helpers.cli.data import cache_of, open_dataset
 from rcnn_helpers.cli.options import (
-    MODES,
     NETWORKS,
     add_parser,
     common_options,
     data_options,
     device_options,
     positive,
+    proposal_options,
     shard,
 )
 from rcnn_helpers.cli.output import save_json
@@ -85,14 +85,7 @@ def add(commands) -> None:
         "--network", default="quarter_tnet", choices=NETWORKS, help="backbone (default: quarter_tnet)"
     )
     parser.add_argument("--weights", metavar="FILE", help="its weights, as for rcnn train")
-    parser.add_argument("--mode", default="fast", choices=MODES, help="of selective search (default: fast)")
-    parser.add_argument(
-        "--proposals",
-        type=positive,
-        default=settings.MAX_PROPOSALS,
-        metavar="N",
-        help="boxes an image (default: %(default)s)",
-    )
+    proposal_options(parser)
     parser.add_argument("--precision", default="auto", choices=["auto", "float32", "bfloat16", "float16"])
     parser.add_argument(
         "--shard",

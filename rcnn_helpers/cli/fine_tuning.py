@@ -7,13 +7,13 @@ from rcnn_helpers import settings
 from rcnn_helpers.cli.data import cache_of, open_dataset, require_classes, some_images, training_images
 from rcnn_helpers.cli.options import (
     LABELS,
-    MODES,
     NETWORKS,
     add_parser,
     common_options,
     data_options,
     device_options,
     positive,
+    proposal_options,
 )
 from rcnn_helpers.cli.output import save_json
 from rcnn_helpers.errors import SettingsError
@@ -193,14 +193,7 @@ def add(commands) -> None:
     parser.add_argument(
         "--weights", metavar="FILE", help="its pre-trained weights (default: those that come with it)"
     )
-    parser.add_argument("--mode", default="fast", choices=MODES, help="of selective search (default: fast)")
-    parser.add_argument(
-        "--proposals",
-        type=positive,
-        default=settings.MAX_PROPOSALS,
-        metavar="N",
-        help="boxes an image (default: %(default)s)",
-    )
+    proposal_options(parser)
     schedule_options(parser)
     parser.add_argument(
         "--positives",

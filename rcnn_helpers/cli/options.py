@@ -44,6 +44,20 @@ def data_options(parser, *, split: str) -> None:
     )
 
 
+def proposal_options(parser) -> None:
+    """How selective search finds the boxes of an image, and how many of them are used."""
+    from rcnn_helpers import settings
+
+    parser.add_argument("--mode", default="fast", choices=MODES, help="of selective search (default: fast)")
+    parser.add_argument(
+        "--proposals",
+        type=positive,
+        default=settings.MAX_PROPOSALS,
+        metavar="N",
+        help="boxes an image (default: %(default)s)",
+    )
+
+
 def device_options(parser) -> None:
     """Where it is computed and kept."""
     parser.add_argument("--device", help="cuda, mps or cpu (default: the best one present)")

@@ -10,7 +10,6 @@ from pathlib import Path
 from rcnn_helpers import settings
 from rcnn_helpers.cli.data import cache_of, open_dataset, some_images
 from rcnn_helpers.cli.options import (
-    MODES,
     NETWORKS,
     add_parser,
     common_options,
@@ -18,6 +17,7 @@ from rcnn_helpers.cli.options import (
     device_options,
     fraction,
     positive,
+    proposal_options,
 )
 from rcnn_helpers.cli.output import save_json
 from rcnn_helpers.errors import DatasetError, SettingsError
@@ -251,14 +251,7 @@ def add(commands) -> None:
         default="pool5",
         help="pool5, fc6, fc7, or a module of the network such as conv3 (default: %(default)s)",
     )
-    parser.add_argument("--mode", default="fast", choices=MODES, help="of selective search (default: fast)")
-    parser.add_argument(
-        "--proposals",
-        type=positive,
-        default=settings.MAX_PROPOSALS,
-        metavar="N",
-        help="boxes an image (default: %(default)s)",
-    )
+    proposal_options(parser)
     parser.add_argument(
         "--no-ground-truth", action="store_true", help="leave the objects' own boxes out of the regions"
     )
